@@ -1,1 +1,19 @@
+//! What the eBPF programs and user space share: the keys and values of the maps, the rules that
+//! decide a frame's way, and the reasons that count what was not delivered.
+//!
+//! Nothing here knows a kernel, so the same rules run in the programs and, as a table of cases, in
+//! this crate's tests.
+
 #![no_std]
+
+mod frame;
+mod maps;
+mod reason;
+pub mod rules;
+
+pub use frame::{ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, Tag, VLAN_ID_MASK, is_group};
+pub use maps::{
+    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, MAX_ENDPOINTS, MAX_FLOOD_SLOTS,
+    MAX_SEGMENTS, Segment, SegmentKey, UNTAGGED,
+};
+pub use reason::{Effect, Reason};

@@ -1,7 +1,109 @@
+//! vnet's datapath. Entry points only; a frame's way is in `vnet_common::rules`, its steps in the
+//! modules here.
+
 #![no_std]
 #![no_main]
+
+mod config;
+mod count;
+mod deliver;
+mod flood;
+mod frame;
+mod tables;
+mod vlan;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    macros::classifier,
+    programs::TcContext,
+};
+use aya_log_ebpf::debug;
+use vnet_common::{
+    Reason, Tag, UNTAGGED,
+    rules::{self, FromEndpoint, FromUplink},
+};
+
+/// A frame goes on to the next program, and then to the host's own stack.
+///
+/// `TCX_NEXT` and clsact's `TC_ACT_UNSPEC` are the same number.
+const HAND_ON: i32 = TC_ACT_UNSPEC;
+/// A frame ends here. `NETKIT_DROP`, `TCX_DROP` and `TC_ACT_SHOT` are the same number.
+const DROP: i32 = TC_ACT_SHOT;
+
+/// Frames from the wire: ingress of the uplink.
+#[classifier]
+pub fn from_uplink(ctx: TcContext) -> i32 {
+    let Some(frame) = frame::parse(&ctx) else {
+        count::reason(Reason::ShortFrame);
+        return DROP;
+    };
+    match rules::from_uplink(&frame, &tables::Maps) {
+        FromUplink::Deliver(to) => {
+            if frame.tag != Tag::None && vlan::pop(&ctx).is_err() {
+                count::reason(Reason::TagFailed);
+                return DROP;
+            }
+            deliver::from_uplink(&ctx, to)
+        }
+        FromUplink::Flood { vlan, segment } => {
+            count::reason(Reason::Group);
+            flood::from_uplink(&ctx, frame.tag, vlan, segment)
+        }
+        FromUplink::HandOn(reason) => {
+            debug!(
+                &ctx,
+                "from_uplink: {:mac} handed on: {}",
+                frame.dst,
+                reason.name()
+            );
+            count::reason(reason);
+            HAND_ON
+        }
+    }
+}
+
+/// Frames from a container: ingress of the host side of a veth, or netkit's peer program.
+#[classifier]
+pub fn from_endpoint(ctx: TcContext) -> i32 {
+    let Some(sender) = tables::sender(&ctx) else {
+        count::reason(Reason::NotAnEndpoint);
+        return DROP;
+    };
+    let Some(frame) = frame::parse(&ctx) else {
+        count::reason(Reason::ShortFrame);
+        return DROP;
+    };
+    let way = rules::from_endpoint(&frame, &sender, &tables::Maps);
+    if let FromEndpoint::Drop(reason) = way {
+        debug!(
+            &ctx,
+            "from_endpoint: {:mac} dropped: {}",
+            frame.src,
+            reason.name()
+        );
+        count::reason(reason);
+        return DROP;
+    }
+    count::tx(sender.endpoint, ctx.len());
+    if let FromEndpoint::Deliver(to) = way {
+        return deliver::from_endpoint(&ctx, to);
+    }
+    if let FromEndpoint::Flood(segment) = way {
+        flood::to_siblings(&ctx, &sender, segment);
+    }
+    if sender.vlan != UNTAGGED && vlan::push(&ctx, sender.vlan).is_err() {
+        count::reason(Reason::TagFailed);
+        return DROP;
+    }
+    deliver::to_wire(&ctx)
+}
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {
     loop {}
 }
+
+// The helpers in use are open to any licence; GPL-compatible keeps the rest within reach.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

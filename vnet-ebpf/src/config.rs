@@ -1,0 +1,22 @@
+//! What is decided at load time. Constants in frozen `.rodata`: the verifier prunes what they rule
+//! out, so a choice costs no instruction of the packet path.
+
+use aya_ebpf::Global;
+
+#[unsafe(no_mangle)]
+static UPLINK_IFINDEX: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static ENDPOINT_IS_NETKIT: Global<u8> = Global::new(0);
+
+/// The uplink's interface.
+#[inline(always)]
+pub fn uplink_ifindex() -> u32 {
+    UPLINK_IFINDEX.load()
+}
+
+/// True where endpoints are netkit pairs, false where they are veth pairs.
+#[inline(always)]
+pub fn endpoint_is_netkit() -> bool {
+    ENDPOINT_IS_NETKIT.load() != 0
+}

@@ -1,0 +1,59 @@
+//! Broadcast and multicast: a clone for each receiver of the segment.
+
+use aya_ebpf::programs::TcContext;
+use vnet_common::{Endpoint, MAX_FLOOD_SLOTS, Reason, Segment, Tag};
+
+use crate::{DROP, HAND_ON, count, tables, vlan};
+
+/// No endpoint has this number: nobody is left out.
+const NOBODY: u32 = u32::MAX;
+
+/// Copies without the tag to the endpoints; then the frame, as it came, on to the host, whose own
+/// ARP and neighbour discovery live there.
+#[inline(always)]
+pub fn from_uplink(ctx: &TcContext, tag: Tag, vlan: u16, segment: Segment) -> i32 {
+    if tag != Tag::None && vlan::pop(ctx).is_err() {
+        count::reason(Reason::TagFailed);
+        return DROP;
+    }
+    // SAFETY: the context outlives the program's run.
+    let mark = unsafe { (*ctx.skb.skb).mark };
+    copies(ctx, vlan, segment, NOBODY);
+    ctx.set_mark(mark);
+    if let Tag::Dot1q(tci) = tag
+        && vlan::push(ctx, tci).is_err()
+    {
+        count::reason(Reason::TagFailed);
+        return DROP;
+    }
+    HAND_ON
+}
+
+/// Copies for all endpoints of the sender's segment but itself.
+#[inline(always)]
+pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment) {
+    copies(ctx, sender.vlan, segment, sender.endpoint);
+}
+
+/// By the host side of each link, not `bpf_redirect_peer`: so the receiving device sets the packet
+/// type (broadcast, multicast) itself.
+#[inline(always)]
+fn copies(ctx: &TcContext, vlan: u16, segment: Segment, except: u32) {
+    ctx.set_mark(0);
+    let bytes = ctx.len();
+    for slot in 0..MAX_FLOOD_SLOTS as u32 {
+        if slot >= segment.flood_slots {
+            break;
+        }
+        let Some(to) = tables::receiver(vlan, slot as u16) else {
+            continue;
+        };
+        if to.endpoint == except {
+            continue;
+        }
+        match ctx.clone_redirect(to.ifindex, 0) {
+            Ok(()) => count::rx(to.endpoint, bytes),
+            Err(_) => count::reason(Reason::CloneFailed),
+        }
+    }
+}
