@@ -1,1 +1,8 @@
+//! vnet's user space: what loads the datapath, keeps its maps and makes the links.
 
+pub mod cli;
+pub mod control;
+pub mod datapath;
+pub mod link;
+pub mod model;
+pub mod store;

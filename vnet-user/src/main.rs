@@ -1,1 +1,10 @@
-fn main() {}
+//! `vnet-user`: containers on VLANs through one NIC.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use vnet_user::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    cli::main(Cli::parse())
+}

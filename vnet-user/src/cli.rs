@@ -1,0 +1,142 @@
+//! The command line: it translates, `control` does.
+
+mod attach;
+mod endpoint;
+mod network;
+mod output;
+mod show;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::control::{Dirs, Vnet, privilege};
+
+/// Containers on VLANs through one NIC, by eBPF.
+///
+/// Exit status: 0 when done, 1 when refused or failed, 2 when the command line is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "vnet-user", version, max_term_width = 100)]
+pub struct Cli {
+    /// Where the state is kept.
+    #[arg(
+        long,
+        global = true,
+        env = "VNET_STATE_DIR",
+        default_value = "/var/lib/vnet",
+        value_name = "DIR"
+    )]
+    state_dir: PathBuf,
+    /// Where maps, programs and links are pinned; on a BPF file system.
+    #[arg(
+        long,
+        global = true,
+        env = "VNET_BPF_DIR",
+        default_value = "/sys/fs/bpf/vnet",
+        value_name = "DIR"
+    )]
+    bpf_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Attach the datapath to a NIC; it runs on when this command has ended.
+    Attach(attach::AttachArgs),
+    /// Detach from a NIC, and undo what was changed on it.
+    Detach(attach::DetachArgs),
+    /// Create, list, inspect and remove networks.
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Add, list, inspect and remove endpoints.
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
+    /// Show who is where, on which VLAN, with counters.
+    Show(show::ShowArgs),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example: vnet-user completions bash > /etc/bash_completion.d/vnet-user"
+    )]
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Runs a command, and reports its failure as one line.
+pub fn main(cli: Cli) -> ExitCode {
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", output::one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(dispatch(cli))
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let dirs = Dirs {
+        state: cli.state_dir,
+        bpf: cli.bpf_dir,
+    };
+    match cli.command {
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "vnet-user", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Attach(args) => args.run(&dirs).await?,
+        Command::Detach(args) => args.run(&dirs).await?,
+        Command::Network(command) => command.run(&dirs).await?,
+        Command::Endpoint(command) => command.run(&dirs).await?,
+        Command::Show(args) => args.run(&dirs).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// vnet on this host, for one command.
+async fn open(dirs: &Dirs) -> anyhow::Result<Vnet> {
+    privilege::check()?;
+    Ok(Vnet::open(dirs).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_vlans_are_refused_with_what_was_expected() {
+        let create = |vlan| {
+            Cli::try_parse_from([
+                "vnet-user",
+                "network",
+                "create",
+                "web",
+                "--parent",
+                "enp0s8",
+                "--vlan",
+                vlan,
+            ])
+        };
+        assert!(create("200").is_ok());
+        for bad in ["0", "4095", "web"] {
+            let error = create(bad).unwrap_err().to_string();
+            assert!(
+                error.contains("1 to 4094") && error.contains(bad),
+                "{error}"
+            );
+        }
+    }
+}

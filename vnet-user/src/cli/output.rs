@@ -1,0 +1,95 @@
+//! What commands print: tables for people, JSON for programs.
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+/// A failure with its causes, as one line: what was asked, what was found, the kernel's own error.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Some libraries print their cause themselves.
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ").replace('\n', " ")
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints rows under a header, in columns.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.add_rows(rows);
+    for line in table.lines() {
+        println!("{}", line.trim_end());
+    }
+}
+
+/// Values with commas, or `-` when there are none.
+pub fn list<T: ToString>(values: &[T]) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
+/// A value, or `-`.
+pub fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// A byte count with a binary unit.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Prints what a command wants the user to know.
+pub fn notices(lines: &[String]) {
+    for line in lines {
+        eprintln!("{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+    }
+
+    #[test]
+    fn causes_are_one_line() {
+        let cause = std::io::Error::other("Operation not permitted\n(really)");
+        let error = anyhow::Error::from(cause).context("cannot attach");
+        assert_eq!(
+            one_line(&error),
+            "cannot attach: Operation not permitted (really)"
+        );
+    }
+}

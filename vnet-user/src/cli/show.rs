@@ -1,0 +1,88 @@
+//! `vnet-user show`.
+
+use clap::Args;
+use serde::Serialize;
+use vnet_common::{Effect, Reason};
+
+use super::{endpoint, network, open, output};
+use crate::control::{
+    Dirs,
+    status::{NetworkStatus, UplinkStatus},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: vnet-user show --iface enp0s8")]
+pub struct ShowArgs {
+    /// One NIC only.
+    #[arg(long)]
+    iface: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    uplinks: Vec<UplinkStatus>,
+    /// Networks that wait for their uplink to be attached.
+    detached_networks: Vec<NetworkStatus>,
+}
+
+impl ShowArgs {
+    pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+        let Self { iface, json } = self;
+        let vnet = open(dirs).await?;
+        let report = Report {
+            uplinks: vnet.uplink_status(iface.as_deref())?,
+            detached_networks: vnet
+                .network_status()
+                .into_iter()
+                .filter(|n| !n.attached)
+                .collect(),
+        };
+        if json {
+            return output::json(&report);
+        }
+        let Report {
+            uplinks,
+            detached_networks,
+        } = report;
+        if uplinks.is_empty() {
+            println!("nothing is attached: `vnet-user attach --iface <NIC>` does that");
+        }
+        for uplink in &uplinks {
+            print(uplink);
+            let fdb = vnet.map_path(&uplink.name, "fdb");
+            println!("\nbpftool map dump pinned {}", fdb.display());
+        }
+        if !detached_networks.is_empty() {
+            println!("\nNetworks whose NIC is not attached");
+            network::print(&detached_networks);
+        }
+        Ok(())
+    }
+}
+
+fn print(uplink: &UplinkStatus) {
+    println!(
+        "{}: {}, endpoint device {}\n",
+        uplink.name, uplink.hook, uplink.endpoint_device
+    );
+    network::print(&uplink.networks);
+    println!();
+    endpoint::print(&uplink.endpoints);
+    println!("\nFrames not delivered");
+    let rows = Reason::ALL.iter().map(|reason| {
+        let effect = match reason.effect() {
+            Effect::HandedOn => "handed on",
+            Effect::Dropped => "dropped",
+        };
+        let count = uplink.reasons.get(reason.name()).copied().unwrap_or(0);
+        vec![
+            reason.name().to_owned(),
+            effect.to_owned(),
+            count.to_string(),
+        ]
+    });
+    output::table(&["REASON", "EFFECT", "FRAMES"], rows);
+}

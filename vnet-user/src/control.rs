@@ -1,0 +1,84 @@
+//! The verbs: they decide by `model`, do by `link` and `datapath`, and remember in `store`.
+//!
+//! Each change is written as begun before it is made and as done after, so whatever a killed
+//! command leaves behind, the next one finds and mends ([`repair`]).
+
+pub mod attach;
+pub mod endpoint;
+mod error;
+pub mod network;
+mod nic;
+pub mod privilege;
+mod repair;
+pub mod status;
+
+use std::path::{Path, PathBuf};
+
+pub use error::ControlError;
+
+use crate::{datapath::Pins, link::Netlink, model::State, store::Store};
+
+/// Where vnet keeps what outlives its processes.
+#[derive(Clone, Debug)]
+pub struct Dirs {
+    /// The state file and its lock.
+    pub state: PathBuf,
+    /// The pins, on a BPF file system.
+    pub bpf: PathBuf,
+}
+
+/// vnet on this host, locked for one command.
+pub struct Vnet {
+    store: Store,
+    state: State,
+    bpf_dir: PathBuf,
+    netlink: Netlink,
+    /// What the user should know, a line each: for standard error.
+    pub notices: Vec<String>,
+}
+
+impl Vnet {
+    /// Locks the store, waiting for another command if there is one, and mends what a killed
+    /// command left behind.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be used or something can't be mended.
+    pub async fn open(dirs: &Dirs) -> Result<Self, ControlError> {
+        let store = Store::lock(&dirs.state, || {
+            eprintln!("waiting for another vnet command to end");
+        })?;
+        let mut vnet = Self {
+            state: store.load()?,
+            store,
+            bpf_dir: dirs.bpf.clone(),
+            netlink: Netlink::open()?,
+            notices: Vec::new(),
+        };
+        vnet.repair().await?;
+        Ok(vnet)
+    }
+
+    /// What there is.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn save(&self) -> Result<(), ControlError> {
+        Ok(self.store.save(&self.state)?)
+    }
+
+    fn pins(&self, uplink: &str) -> Pins {
+        Pins::new(&self.bpf_dir, uplink)
+    }
+
+    /// Where an uplink's maps are pinned.
+    pub fn map_path(&self, uplink: &str, map: &str) -> PathBuf {
+        self.pins(uplink).map(map)
+    }
+
+    /// The folder of all pins.
+    pub fn bpf_dir(&self) -> &Path {
+        &self.bpf_dir
+    }
+}

@@ -1,0 +1,236 @@
+//! Endpoints come and go.
+
+use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
+
+use super::{ControlError, Vnet};
+use crate::{
+    datapath::{Maps, attach, maps::Member},
+    link::{Link, LinkError, Netlink, Netns, pair::PairSpec},
+    model::{
+        Endpoint, EndpointId, EndpointRequest, MacAddr, Network,
+        state::{EndpointDevice, Phase},
+        vlan,
+    },
+};
+
+impl Vnet {
+    /// Adds an endpoint: the link, its place in the datapath, and the container's end with its
+    /// addresses and routes.
+    ///
+    /// # Errors
+    ///
+    /// When the request breaks a rule or the kernel refuses; then nothing is changed.
+    pub async fn add_endpoint(
+        &mut self,
+        request: &EndpointRequest,
+    ) -> Result<EndpointId, ControlError> {
+        let network = self.network(&request.network)?.clone();
+        let link = self.uplink_link(&network.uplink).await?;
+        let random = random();
+        let seed = [random[0], random[1], random[2], random[3]];
+        let endpoint = request.plan(&self.state, MacAddr::try_from(link.mac)?, seed)?;
+        let netns = Netns::open(&request.netns)?;
+        check_netns(&netns, &endpoint.ifname)?;
+
+        let [a, b, c, d, e, f, ..] = random;
+        let id = EndpointId::from_random([a, b, c, d, e, f]);
+        self.state.endpoints.insert(id.clone(), endpoint);
+        self.save()?;
+        match self.set_up_endpoint(&id, &network, &link, &netns).await {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.tear_down_endpoint(&id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes an endpoint by its id or the beginning of it.
+    ///
+    /// # Errors
+    ///
+    /// When no endpoint, or more than one, has such an id.
+    pub async fn remove_endpoint(&mut self, id: &str) -> Result<(), ControlError> {
+        let id = self.endpoint(id)?.0.clone();
+        self.endpoint_mut(&id)?.phase = Phase::Removing;
+        self.save()?;
+        self.tear_down_endpoint(&id).await
+    }
+
+    /// An endpoint by its id or the beginning of it.
+    ///
+    /// # Errors
+    ///
+    /// When no endpoint, or more than one, has such an id.
+    pub fn endpoint(&self, id: &str) -> Result<(&EndpointId, &Endpoint), ControlError> {
+        let fits = |known: &EndpointId| !id.is_empty() && known.as_str().starts_with(id);
+        let mut found = self.state.endpoints.iter().filter(|(known, _)| fits(known));
+        match (found.next(), found.count()) {
+            (Some(endpoint), 0) => Ok(endpoint),
+            (Some(_), more) => Err(ControlError::AmbiguousEndpoint {
+                id: id.to_owned(),
+                count: more + 1,
+            }),
+            (None, _) => Err(ControlError::NoEndpoint(id.to_owned())),
+        }
+    }
+
+    async fn set_up_endpoint(
+        &mut self,
+        id: &EndpointId,
+        network: &Network,
+        uplink: &Link,
+        netns: &Netns,
+    ) -> Result<(), ControlError> {
+        let attached = self.uplink(&network.uplink)?;
+        let (device, hook) = (attached.endpoint_device, attached.hook);
+        let endpoint = self.endpoint_mut(id)?.clone();
+        let host_ifname = id.host_ifname();
+        let spec = PairSpec {
+            device,
+            host_ifname: &host_ifname,
+            ifname: &endpoint.ifname,
+            netns,
+            mac: endpoint.mac.octets(),
+            mtu: network.mtu.unwrap_or(uplink.mtu),
+            gso_max_size: uplink.gso_max_size,
+            gso_max_segs: uplink.gso_max_segs,
+            alias: &format!("vnet {} {}", endpoint.network, endpoint.netns),
+        };
+        let host = self.netlink.create_pair(&spec).await?;
+        self.endpoint_mut(id)?.host_ifindex = host.index;
+        self.save()?;
+
+        let pins = self.pins(&network.uplink);
+        attach::endpoint(&pins, device, hook, &host_ifname, host.index)?;
+        let member = member(self.endpoint_mut(id)?, network);
+        Maps::open(&pins)?.add_endpoint(member)?;
+        self.netlink.set_up(host.index).await?;
+        self.apply_nic(&network.uplink).await?;
+        // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
+        netns.run(|| configure(&endpoint, &network.gateways))?;
+        self.endpoint_mut(id)?.phase = Phase::Ready;
+        self.save()
+    }
+
+    /// Takes an endpoint down to nothing, whatever of it is there.
+    pub(super) async fn tear_down_endpoint(&mut self, id: &EndpointId) -> Result<(), ControlError> {
+        let endpoint = self.endpoint_mut(id)?.clone();
+        let network = self.state.networks.get(&endpoint.network).cloned();
+        let host_ifname = id.host_ifname();
+        if let Some(network) = &network {
+            let pins = self.pins(&network.uplink);
+            if endpoint.host_ifindex != 0 && pins.exist() {
+                Maps::open(&pins)?.remove_endpoint(member(&endpoint, network))?;
+            }
+            pins.remove_link(&host_ifname)?;
+        }
+        if let Some(host) = self.netlink.find(&host_ifname).await? {
+            self.netlink.delete(host.index).await?;
+        }
+        self.state.endpoints.remove(id);
+        self.save()?;
+        if let Some(network) = network
+            && self.uplink_link(&network.uplink).await.is_ok()
+        {
+            self.apply_nic(&network.uplink).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts an uplink's endpoints into maps and onto programs that are new.
+    pub(super) fn restore_endpoints(
+        &self,
+        uplink: &str,
+        maps: &mut Maps,
+    ) -> Result<(), ControlError> {
+        let pins = self.pins(uplink);
+        let attached = self.uplink(uplink)?;
+        for (id, endpoint) in self.state.endpoints_on(uplink) {
+            let network = self.network(&endpoint.network)?;
+            let (device, hook) = (attached.endpoint_device, attached.hook);
+            attach::endpoint(
+                &pins,
+                device,
+                hook,
+                &id.host_ifname(),
+                endpoint.host_ifindex,
+            )?;
+            maps.add_endpoint(member(endpoint, network))?;
+        }
+        Ok(())
+    }
+
+    /// The device that an uplink's endpoints have.
+    pub(super) async fn device_of_endpoints(
+        &self,
+        uplink: &str,
+    ) -> Result<EndpointDevice, ControlError> {
+        for (id, _) in self.state.endpoints_on(uplink) {
+            if let Some(link) = self.netlink.find(&id.host_ifname()).await?
+                && link.kind.as_deref() == Some(EndpointDevice::Netkit.name())
+            {
+                return Ok(EndpointDevice::Netkit);
+            }
+        }
+        Ok(EndpointDevice::Veth)
+    }
+
+    fn endpoint_mut(&mut self, id: &EndpointId) -> Result<&mut Endpoint, ControlError> {
+        let endpoint = self.state.endpoints.get_mut(id);
+        endpoint.ok_or_else(|| ControlError::NoEndpoint(id.to_string()))
+    }
+}
+
+/// An endpoint, as the maps know it.
+fn member(endpoint: &Endpoint, network: &Network) -> Member {
+    Member {
+        endpoint: vnet_common::Endpoint {
+            endpoint: endpoint.number,
+            vlan: vlan::map_value(network.vlan),
+            mac: endpoint.mac.octets(),
+        },
+        ifindex: endpoint.host_ifindex,
+        flood_slot: endpoint.flood_slot,
+    }
+}
+
+/// A container's own namespace, without an interface of that name.
+fn check_netns(netns: &Netns, ifname: &str) -> Result<(), ControlError> {
+    if netns.is(&Netns::current()?) {
+        return Err(ControlError::OwnNetns(netns.name().to_owned()));
+    }
+    let taken = netns.run(|| async { Netlink::open()?.find(ifname).await })?;
+    match taken {
+        None => Ok(()),
+        Some(_) => Err(LinkError::IfnameTaken {
+            netns: netns.name().to_owned(),
+            ifname: ifname.to_owned(),
+        }
+        .into()),
+    }
+}
+
+/// The container's end, from inside.
+async fn configure(endpoint: &Endpoint, gateways: &[IpAddr]) -> Result<(), LinkError> {
+    let netlink = Netlink::open()?;
+    let link = netlink.link(&endpoint.ifname).await?;
+    for address in &endpoint.addresses {
+        netlink.add_address(link.index, *address).await?;
+    }
+    netlink.set_up(link.index).await?;
+    for gateway in gateways {
+        let same_family = |address: &ipnet::IpNet| address.addr().is_ipv4() == gateway.is_ipv4();
+        if endpoint.addresses.iter().any(same_family) {
+            netlink.add_default_route(link.index, *gateway).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Random bytes: the standard library seeds its hashers from the kernel's generator.
+fn random() -> [u8; 8] {
+    RandomState::new()
+        .hash_one(std::process::id())
+        .to_ne_bytes()
+}

@@ -1,0 +1,185 @@
+//! What there is, with the datapath's own counts: for people, and as JSON.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::Serialize;
+use vnet_common::Counters;
+
+use super::{ControlError, Vnet};
+use crate::{
+    datapath::Maps,
+    model::{Endpoint, EndpointId, MacAddr, Network, VlanId},
+};
+
+/// One uplink with all that is on it.
+#[derive(Debug, Serialize)]
+pub struct UplinkStatus {
+    pub name: String,
+    pub ifindex: u32,
+    pub hook: &'static str,
+    pub endpoint_device: &'static str,
+    /// What vnet changed on the NIC, and undoes on detach.
+    pub nic: crate::model::nic::NicChanges,
+    pub networks: Vec<NetworkStatus>,
+    pub endpoints: Vec<EndpointStatus>,
+    /// Frames that were not delivered, by reason.
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+/// One network.
+#[derive(Debug, Serialize)]
+pub struct NetworkStatus {
+    pub name: String,
+    pub parent: String,
+    pub vlan: Option<VlanId>,
+    pub subnets: Vec<IpNet>,
+    pub gateways: Vec<IpAddr>,
+    pub mtu: Option<u32>,
+    /// False while its uplink is not attached.
+    pub attached: bool,
+    /// How many endpoints it has.
+    pub endpoints: usize,
+}
+
+/// One endpoint, with its counters.
+#[derive(Debug, Serialize)]
+pub struct EndpointStatus {
+    pub id: EndpointId,
+    pub network: String,
+    pub parent: String,
+    pub vlan: Option<VlanId>,
+    pub mac: MacAddr,
+    pub addresses: Vec<IpNet>,
+    pub netns: String,
+    pub ifname: String,
+    pub host_ifname: String,
+    pub host_ifindex: u32,
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+}
+
+impl Vnet {
+    /// All uplinks, or the one of a name.
+    ///
+    /// # Errors
+    ///
+    /// When `iface` is not attached, or the maps can't be read.
+    pub fn uplink_status(&self, iface: Option<&str>) -> Result<Vec<UplinkStatus>, ControlError> {
+        if let Some(iface) = iface {
+            self.uplink(iface)?;
+        }
+        let uplinks = self.state.uplinks.iter();
+        let asked = uplinks.filter(|(name, _)| iface.is_none_or(|iface| iface == *name));
+        asked
+            .map(|(name, uplink)| {
+                Ok(UplinkStatus {
+                    name: name.clone(),
+                    ifindex: uplink.ifindex,
+                    hook: uplink.hook.name(),
+                    endpoint_device: uplink.endpoint_device.name(),
+                    nic: uplink.nic.clone(),
+                    networks: self.networks_where(|network| network.uplink == *name),
+                    endpoints: self.endpoints_where(|network, _| network.uplink == *name)?,
+                    reasons: match self.maps(name)? {
+                        Some(maps) => maps.reasons()?,
+                        None => BTreeMap::new(),
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// All networks.
+    pub fn network_status(&self) -> Vec<NetworkStatus> {
+        self.networks_where(|_| true)
+    }
+
+    /// All endpoints, or those of one network.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such network, or the maps can't be read.
+    pub fn endpoint_status(
+        &self,
+        network: Option<&str>,
+    ) -> Result<Vec<EndpointStatus>, ControlError> {
+        if let Some(name) = network {
+            self.network(name)?;
+        }
+        self.endpoints_where(|_, endpoint| network.is_none_or(|name| endpoint.network == name))
+    }
+
+    fn networks_where(&self, wanted: impl Fn(&Network) -> bool) -> Vec<NetworkStatus> {
+        let networks = self
+            .state
+            .networks
+            .iter()
+            .filter(|(_, network)| wanted(network));
+        networks
+            .map(|(name, network)| NetworkStatus {
+                name: name.clone(),
+                parent: network.uplink.clone(),
+                vlan: network.vlan,
+                subnets: network.subnets.clone(),
+                gateways: network.gateways.clone(),
+                mtu: network.mtu,
+                attached: self.state.uplinks.contains_key(&network.uplink),
+                endpoints: self
+                    .state
+                    .endpoints
+                    .values()
+                    .filter(|e| e.network == *name)
+                    .count(),
+            })
+            .collect()
+    }
+
+    fn endpoints_where(
+        &self,
+        wanted: impl Fn(&Network, &Endpoint) -> bool,
+    ) -> Result<Vec<EndpointStatus>, ControlError> {
+        let mut maps = BTreeMap::new();
+        let mut found = Vec::new();
+        for (id, endpoint) in &self.state.endpoints {
+            let network = self.network(&endpoint.network)?;
+            if !wanted(network, endpoint) {
+                continue;
+            }
+            if !maps.contains_key(&network.uplink) {
+                maps.insert(network.uplink.clone(), self.maps(&network.uplink)?);
+            }
+            let counters = match maps.get(&network.uplink) {
+                Some(Some(maps)) => maps.counters(endpoint.number)?,
+                _ => Counters::default(),
+            };
+            found.push(EndpointStatus {
+                id: id.clone(),
+                network: endpoint.network.clone(),
+                parent: network.uplink.clone(),
+                vlan: network.vlan,
+                mac: endpoint.mac,
+                addresses: endpoint.addresses.clone(),
+                netns: endpoint.netns.clone(),
+                ifname: endpoint.ifname.clone(),
+                host_ifname: id.host_ifname(),
+                host_ifindex: endpoint.host_ifindex,
+                rx_packets: counters.rx_packets,
+                rx_bytes: counters.rx_bytes,
+                tx_packets: counters.tx_packets,
+                tx_bytes: counters.tx_bytes,
+            });
+        }
+        Ok(found)
+    }
+
+    fn maps(&self, uplink: &str) -> Result<Option<Maps>, ControlError> {
+        let pins = self.pins(uplink);
+        match pins.exist() {
+            true => Ok(Some(Maps::open(&pins)?)),
+            false => Ok(None),
+        }
+    }
+}

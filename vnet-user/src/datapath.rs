@@ -1,0 +1,13 @@
+//! The programs and maps: load, attach, pin, read and write. Nobody else touches a map or a pin.
+
+pub mod attach;
+mod error;
+pub mod load;
+pub mod log;
+pub mod maps;
+mod netkit;
+pub mod pins;
+
+pub use error::DatapathError;
+pub use maps::Maps;
+pub use pins::Pins;

@@ -1,0 +1,138 @@
+//! Attaches the programs: tcx where the kernel has it, else clsact; netkit by its own link.
+
+use std::path::Path;
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        links::FdLink,
+        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact, qdisc_detach_program},
+    },
+};
+
+use super::{
+    error::DatapathError,
+    load::{FROM_ENDPOINT, FROM_UPLINK, program},
+    netkit,
+    pins::Pins,
+};
+use crate::model::state::{EndpointDevice, Hook};
+
+/// The preference that the kernel gives to a filter without one: behind the user's own.
+const CLSACT_PRIORITY: u16 = 49152;
+
+/// Attaches `from_uplink` to the uplink's ingress by tcx. False where the kernel has none.
+pub fn uplink_by_tcx(ebpf: &mut Ebpf, uplink: &str, pins: &Pins) -> Result<bool, DatapathError> {
+    let program = program(ebpf, FROM_UPLINK)?;
+    by_tcx(program, uplink, &pins.link(FROM_UPLINK))
+}
+
+/// Attaches `from_uplink` to the uplink's ingress by clsact.
+pub fn uplink_by_clsact(ebpf: &mut Ebpf, uplink: &str) -> Result<(), DatapathError> {
+    by_clsact(program(ebpf, FROM_UPLINK)?, uplink)
+}
+
+/// Detaches the clsact filter of `from_uplink`. One that is gone is fine.
+pub fn detach_clsact(uplink: &str) -> Result<(), DatapathError> {
+    match qdisc_detach_program(uplink, TcAttachType::Ingress, FROM_UPLINK) {
+        Ok(()) => Ok(()),
+        Err(TcError::IoError(error))
+            if matches!(error.kind(), std::io::ErrorKind::NotFound)
+                || error.raw_os_error() == Some(libc::ENODEV) =>
+        {
+            Ok(())
+        }
+        Err(TcError::NetlinkError(error))
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(DatapathError::Tc {
+            what: format!("detach from {uplink:?}"),
+            source,
+        }),
+    }
+}
+
+/// Attaches the pinned `from_endpoint` to the host side of an endpoint's link.
+pub fn endpoint(
+    pins: &Pins,
+    device: EndpointDevice,
+    hook: Hook,
+    host_ifname: &str,
+    host_ifindex: u32,
+) -> Result<(), DatapathError> {
+    let path = pins.program(FROM_ENDPOINT);
+    let mut program = SchedClassifier::from_pin(&path)
+        .map_err(DatapathError::program(format!("open {}", path.display())))?;
+    let link = pins.link(host_ifname);
+    match (device, hook) {
+        (EndpointDevice::Netkit, _) => netkit::attach_peer(&program, host_ifindex, Some(&link)),
+        (EndpointDevice::Veth, Hook::Tcx) => match by_tcx(&mut program, host_ifname, &link)? {
+            true => Ok(()),
+            false => by_clsact(&mut program, host_ifname),
+        },
+        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(&mut program, host_ifname),
+    }
+}
+
+/// True if the kernel takes `from_endpoint` as the peer program of the netkit pair `ifindex`.
+pub fn netkit_works(ebpf: &mut Ebpf, ifindex: u32) -> Result<(), DatapathError> {
+    netkit::attach_peer(program(ebpf, FROM_ENDPOINT)?, ifindex, None)
+}
+
+fn by_tcx(program: &mut SchedClassifier, ifname: &str, pin: &Path) -> Result<bool, DatapathError> {
+    let what = || format!("attach to {ifname:?} by tcx");
+    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let id = match program.attach_with_options(ifname, TcAttachType::Ingress, options) {
+        Ok(id) => id,
+        // Linux before 6.6 does not know the attach type.
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(DatapathError::program(what())(error)),
+    };
+    let link = program
+        .take_link(id)
+        .map_err(DatapathError::program(what()))?;
+    let link = FdLink::try_from(link)
+        .map_err(|error| DatapathError::io(what(), std::io::Error::other(error.to_string())))?;
+    link.pin(pin).map_err(|source| DatapathError::Pin {
+        what: format!("pin {}", pin.display()),
+        source,
+    })?;
+    Ok(true)
+}
+
+fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), DatapathError> {
+    match qdisc_add_clsact(ifname) {
+        Ok(()) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(source) => {
+            return Err(DatapathError::Tc {
+                what: format!("add clsact to {ifname:?}"),
+                source,
+            });
+        }
+    }
+    let what = || format!("attach to {ifname:?} by clsact");
+    let options = TcAttachOptions::Netlink(NlOptions {
+        priority: CLSACT_PRIORITY,
+        ..NlOptions::default()
+    });
+    let id = program
+        .attach_with_options(ifname, TcAttachType::Ingress, options)
+        .map_err(DatapathError::program(what()))?;
+    let link = program
+        .take_link(id)
+        .map_err(DatapathError::program(what()))?;
+    // Dropping it would detach the filter, which has to outlive this process.
+    std::mem::forget(link);
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Loads the programs, specialised for one uplink, and pins them.
+
+use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
+
+use super::{error::DatapathError, pins::Pins};
+use crate::model::state::EndpointDevice;
+
+/// The program at the uplink's ingress.
+pub const FROM_UPLINK: &str = "from_uplink";
+/// The program at the container's way out.
+pub const FROM_ENDPOINT: &str = "from_endpoint";
+/// The maps that are pinned under their own names.
+pub const MAPS: [&str; 6] = [
+    "fdb",
+    "endpoints",
+    "segments",
+    "flood",
+    "counters",
+    "reasons",
+];
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("VNET_EBPF_OBJECT"));
+
+/// What the programs are specialised for. Constants, so that what is off costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    pub uplink_ifindex: u32,
+    pub endpoint_device: EndpointDevice,
+    /// What the programs log; nothing of it is left in them below.
+    pub log_level: log::LevelFilter,
+}
+
+/// Loads the programs. Maps that are pinned are used as they are, others are made and pinned.
+///
+/// # Errors
+///
+/// What the kernel or its verifier says.
+pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
+    // Without BTF aya only warns, and `bpftool` could not name a field.
+    if aya::features().btf().is_none() {
+        return Err(DatapathError::NoBtf);
+    }
+    let LoadOptions {
+        uplink_ifindex,
+        endpoint_device,
+        log_level,
+    } = options;
+    let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
+    let log_level = log_level as u8;
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("UPLINK_IFINDEX", &uplink_ifindex, true)
+        .override_global("ENDPOINT_IS_NETKIT", &netkit, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, true);
+    for map in MAPS {
+        loader.map_pin_path(map, pins.map(map));
+    }
+    let mut ebpf = loader.load(OBJECT)?;
+    for name in [FROM_UPLINK, FROM_ENDPOINT] {
+        let program = program(&mut ebpf, name)?;
+        program
+            .load()
+            .map_err(DatapathError::program(format!("load {name}")))?;
+    }
+    Ok(ebpf)
+}
+
+/// Pins `from_endpoint`, for endpoints to come; from then on the uplink's datapath is complete.
+pub fn pin(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
+    let path = pins.program(FROM_ENDPOINT);
+    let program = program(ebpf, FROM_ENDPOINT)?;
+    program.pin(&path).map_err(|source| DatapathError::Pin {
+        what: format!("pin {}", path.display()),
+        source,
+    })
+}
+
+/// One of the object's programs.
+pub(super) fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, DatapathError> {
+    let program = ebpf.program_mut(name).ok_or(DatapathError::Missing(name))?;
+    program
+        .try_into()
+        .map_err(DatapathError::program(format!("use {name}")))
+}

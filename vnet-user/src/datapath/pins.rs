@@ -1,0 +1,102 @@
+//! Where an uplink's maps, programs and links are pinned, so that they outlive every process.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::error::DatapathError;
+
+/// The magic number of bpffs (`include/uapi/linux/magic.h`).
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// The pins of one uplink.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    dir: PathBuf,
+}
+
+impl Pins {
+    /// The pins of `uplink` below `bpf_dir`.
+    pub fn new(bpf_dir: &Path, uplink: &str) -> Self {
+        Self {
+            // bpffs refuses names with a dot, which interface names may have.
+            dir: bpf_dir.join(uplink.replace('.', "%")),
+        }
+    }
+
+    /// The pin of a map.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The pin of a program.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.dir.join("programs").join(name)
+    }
+
+    /// The pin of the link that attaches a program to the uplink or to an endpoint's host side.
+    pub fn link(&self, name: &str) -> PathBuf {
+        self.dir.join("links").join(name.replace('.', "%"))
+    }
+
+    /// True if the uplink's datapath is there.
+    pub fn exist(&self) -> bool {
+        self.program(super::load::FROM_ENDPOINT).exists()
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError::NotBpffs`] where no BPF file system is mounted.
+    pub fn create(&self) -> Result<(), DatapathError> {
+        for dir in [
+            self.dir.clone(),
+            self.dir.join("programs"),
+            self.dir.join("links"),
+        ] {
+            let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(&dir);
+            let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
+                DatapathError::io(format!("look at {}", existing.display()), errno.into())
+            })?;
+            if i64::from(kind.filesystem_type().0) != BPF_FS_MAGIC {
+                return Err(DatapathError::NotBpffs { path: dir });
+            }
+            fs::create_dir_all(&dir)
+                .map_err(|error| DatapathError::io(format!("make {}", dir.display()), error))?;
+        }
+        Ok(())
+    }
+
+    /// Removes one endpoint's link pin, which detaches its program. One that is gone is fine.
+    pub fn remove_link(&self, name: &str) -> Result<(), DatapathError> {
+        remove(fs::remove_file(self.link(name)), &self.link(name))
+    }
+
+    /// Removes all pins, which detaches every program that is attached by a link.
+    pub fn remove(&self) -> Result<(), DatapathError> {
+        remove(fs::remove_dir_all(&self.dir), &self.dir)
+    }
+}
+
+fn remove(result: io::Result<()>, path: &Path) -> Result<(), DatapathError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DatapathError::io(
+            format!("remove {}", path.display()),
+            error,
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bpffs_gets_no_dots() {
+        let pins = Pins::new(Path::new("/sys/fs/bpf/vnet"), "my.nic");
+        assert_eq!(pins.map("fdb"), Path::new("/sys/fs/bpf/vnet/my%nic/fdb"));
+    }
+}

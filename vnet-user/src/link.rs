@@ -1,0 +1,14 @@
+//! Interfaces, by netlink and ethtool. Nobody else talks netlink.
+
+pub mod address;
+mod error;
+pub mod ethtool;
+pub mod netlink;
+pub mod netns;
+pub mod pair;
+pub mod qdisc;
+pub mod uplink;
+
+pub use error::LinkError;
+pub use netlink::{Link, Netlink};
+pub use netns::Netns;

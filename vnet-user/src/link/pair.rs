@@ -1,0 +1,119 @@
+//! An endpoint's link: a pair of interfaces, one end on the host, one in the container.
+
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoNetkit, InfoVeth,
+    LinkAttribute, LinkMessage, NetkitMode, NetkitPolicy,
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use vnet_common::Mac;
+
+use super::{
+    error::{LinkError, allow},
+    netlink::{Link, Netlink},
+    netns::Netns,
+};
+use crate::model::state::EndpointDevice;
+
+/// The pair to make.
+pub struct PairSpec<'a> {
+    pub device: EndpointDevice,
+    pub host_ifname: &'a str,
+    /// The container's end.
+    pub ifname: &'a str,
+    /// Where the container's end is made.
+    pub netns: &'a Netns,
+    pub mac: Mac,
+    /// Bytes.
+    pub mtu: u32,
+    /// Bytes.
+    pub gso_max_size: Option<u32>,
+    pub gso_max_segs: Option<u32>,
+    /// What `ip link` shows beside the host side.
+    pub alias: &'a str,
+}
+
+impl Netlink {
+    /// Makes the pair, the container's end in its namespace from the start. Both ends are down.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::IfnameTaken`] where the container has the name; otherwise what the kernel says.
+    pub async fn create_pair(&self, spec: &PairSpec<'_>) -> Result<Link, LinkError> {
+        let what = format!("create {} pair {:?}", spec.device.name(), spec.host_ifname);
+        let request = self.handle.link().add(spec.message());
+        let result = request.execute().await;
+        if let Err(error) = result.map_err(|error| LinkError::netlink(what, &error)) {
+            return Err(match error.errno() {
+                Some(libc::EEXIST) => LinkError::IfnameTaken {
+                    netns: spec.netns.name().to_owned(),
+                    ifname: spec.ifname.to_owned(),
+                },
+                _ => error,
+            });
+        }
+        let host = self.link(spec.host_ifname).await?;
+        self.silence(&host, spec.alias).await?;
+        Ok(host)
+    }
+
+    /// The host's own stack must say nothing on the host side: no IPv6 address, so no neighbour
+    /// discovery, router solicitations or MLD into the container.
+    async fn silence(&self, host: &Link, alias: &str) -> Result<(), LinkError> {
+        let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let no_ipv6 = LinkUnspec::new_with_index(host.index)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![inet6]))
+            .build();
+        let what = format!("turn IPv6 off on {:?}", host.name);
+        // A kernel without IPv6 has nothing to turn off.
+        allow(self.change(no_ipv6, what).await, &[libc::EAFNOSUPPORT])?;
+        let quiet = LinkUnspec::new_with_index(host.index)
+            .arp(false)
+            .multicast(false)
+            .alias(alias)
+            .build();
+        self.change(quiet, format!("set up {:?}", host.name)).await
+    }
+}
+
+impl PairSpec<'_> {
+    fn message(&self) -> LinkMessage {
+        let peer = self
+            .end(LinkMessageBuilder::<LinkUnspec>::new(), self.ifname)
+            .address(self.mac.to_vec())
+            .setns_by_fd(self.netns.raw_fd())
+            .build();
+        let (kind, data) = match self.device {
+            EndpointDevice::Veth => (InfoKind::Veth, InfoData::Veth(InfoVeth::Peer(peer))),
+            EndpointDevice::Netkit => (InfoKind::Netkit, netkit(peer)),
+        };
+        let host = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).set_info_data(data);
+        self.end(host, self.host_ifname).build()
+    }
+
+    /// What both ends have in common: the uplink's sizes, so that a GSO frame that the container
+    /// makes leaves whole.
+    fn end(
+        &self,
+        mut end: LinkMessageBuilder<LinkUnspec>,
+        name: &str,
+    ) -> LinkMessageBuilder<LinkUnspec> {
+        end = end.name(name.to_owned()).mtu(self.mtu);
+        if let Some(bytes) = self.gso_max_size {
+            end = end.append_extra_attribute(LinkAttribute::GsoMaxSize(bytes));
+        }
+        if let Some(segments) = self.gso_max_segs {
+            end = end.append_extra_attribute(LinkAttribute::GsoMaxSegs(segments));
+        }
+        end
+    }
+}
+
+/// Layer 2, and nothing leaves the container before its program is attached.
+fn netkit(peer: LinkMessage) -> InfoData {
+    InfoData::Netkit(vec![
+        InfoNetkit::Mode(NetkitMode::L2),
+        InfoNetkit::Policy(NetkitPolicy::Pass),
+        InfoNetkit::PeerPolicy(NetkitPolicy::Drop),
+        InfoNetkit::Peer(peer),
+    ])
+}

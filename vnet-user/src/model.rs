@@ -1,0 +1,16 @@
+//! What is wanted, and whether it may be: pure, no I/O.
+
+pub mod endpoint;
+pub mod mac;
+pub mod network;
+pub mod nic;
+pub mod parent;
+pub mod state;
+pub mod vlan;
+
+pub use endpoint::{Endpoint, EndpointId, EndpointRequest};
+pub use mac::MacAddr;
+pub use network::{Network, NetworkRequest};
+pub use parent::Parent;
+pub use state::{Phase, State, Uplink};
+pub use vlan::VlanId;

@@ -1,0 +1,451 @@
+//! Endpoints, and what makes a request for one acceptable.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use vnet_common::{MAX_ENDPOINTS, MAX_FLOOD_SLOTS};
+
+use super::{
+    mac::MacAddr,
+    network::{Network, list},
+    state::{Phase, State},
+    vlan::describe,
+};
+
+/// Twelve hex digits that name an endpoint, as Docker's short ids do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointId(String);
+
+impl EndpointId {
+    /// An id from random bytes.
+    pub fn from_random(bytes: [u8; 6]) -> Self {
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The name of the host side of the endpoint's link: `vn` and the id's first digits, within the
+    /// kernel's 15 bytes (`IFNAMSIZ`).
+    pub fn host_ifname(&self) -> String {
+        format!("vn{}", self.0)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One interface of one container in one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub phase: Phase,
+    pub network: String,
+    pub mac: MacAddr,
+    pub addresses: Vec<IpNet>,
+    /// The namespace as the user named it.
+    pub netns: String,
+    /// The interface in the container.
+    pub ifname: String,
+    /// The host side of the link; 0 until it is made.
+    pub host_ifindex: u32,
+    /// Index into the map `counters`.
+    pub number: u32,
+    /// Slot of the segment in the map `flood`.
+    pub flood_slot: u16,
+}
+
+/// An endpoint that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct EndpointRequest {
+    pub network: String,
+    pub addresses: Vec<IpAddr>,
+    pub mac: Option<MacAddr>,
+    pub netns: String,
+    pub ifname: String,
+}
+
+/// Why an endpoint can't be added.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EndpointError {
+    #[error("no network {0:?}: `vnet-user network list` shows those there are")]
+    NoNetwork(String),
+    #[error("address {address} is outside the subnets of network {network:?} ({subnets})")]
+    AddressOutside {
+        address: IpAddr,
+        network: String,
+        subnets: String,
+    },
+    #[error("address {address} is {what} of {subnet}: a host's address was expected")]
+    NotAHost {
+        address: IpAddr,
+        what: &'static str,
+        subnet: IpNet,
+    },
+    #[error("address {address} is taken by the gateway of network {network:?}")]
+    AddressIsGateway { address: IpAddr, network: String },
+    #[error("address {address} is taken by endpoint {endpoint}")]
+    AddressTaken {
+        address: IpAddr,
+        endpoint: EndpointId,
+    },
+    #[error("address {0} was given twice")]
+    AddressTwice(IpAddr),
+    #[error("no free address in {subnet} of network {network:?}")]
+    SubnetFull { subnet: IpNet, network: String },
+    #[error("MAC address {mac} is in use by endpoint {endpoint} in the same segment ({segment})")]
+    MacTaken {
+        mac: MacAddr,
+        endpoint: EndpointId,
+        segment: String,
+    },
+    #[error("MAC address {mac} is that of the uplink {uplink:?}, whose own frames it would take")]
+    MacOfUplink { mac: MacAddr, uplink: String },
+    #[error("interface name {0:?}: 1 to 15 bytes without '/', ':' and white space were expected")]
+    Ifname(String),
+    #[error("{segment} on {uplink:?} has {max} endpoints already, which is the limit")]
+    SegmentFull {
+        uplink: String,
+        segment: String,
+        max: usize,
+    },
+    #[error("{uplink:?} has {max} endpoints already, which is the limit")]
+    UplinkFull { uplink: String, max: usize },
+}
+
+impl EndpointRequest {
+    /// Checks the request against what there is, and fills in what it leaves open: the lowest free
+    /// address of each subnet, and a MAC made from the IPv4 address, or else from `random`.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the request breaks.
+    pub fn plan(
+        &self,
+        state: &State,
+        uplink_mac: MacAddr,
+        random: [u8; 4],
+    ) -> Result<Endpoint, EndpointError> {
+        let Self {
+            network: name,
+            addresses: _,
+            mac: _,
+            netns,
+            ifname,
+        } = self;
+        let network = state
+            .networks
+            .get(name)
+            .ok_or_else(|| EndpointError::NoNetwork(name.clone()))?;
+        check_ifname(ifname)?;
+        let addresses = self.addresses(network, state)?;
+        let mac = self.mac(network, &addresses, state, uplink_mac, random)?;
+        let number = lowest_free(state.endpoints_on(&network.uplink).map(|(_, e)| e.number));
+        if number as usize >= MAX_ENDPOINTS {
+            return Err(EndpointError::UplinkFull {
+                uplink: network.uplink.clone(),
+                max: MAX_ENDPOINTS,
+            });
+        }
+        let segment = state.endpoints_in(&network.uplink, network.vlan);
+        let flood_slot = lowest_free(segment.map(|(_, e)| u32::from(e.flood_slot)));
+        if flood_slot as usize >= MAX_FLOOD_SLOTS {
+            return Err(EndpointError::SegmentFull {
+                uplink: network.uplink.clone(),
+                segment: describe(network.vlan),
+                max: MAX_FLOOD_SLOTS,
+            });
+        }
+        Ok(Endpoint {
+            phase: Phase::Adding,
+            network: name.clone(),
+            mac,
+            addresses,
+            netns: netns.clone(),
+            ifname: ifname.clone(),
+            host_ifindex: 0,
+            number,
+            flood_slot: flood_slot as u16,
+        })
+    }
+
+    fn addresses(&self, network: &Network, state: &State) -> Result<Vec<IpNet>, EndpointError> {
+        if self.addresses.is_empty() {
+            let free = |subnet| self.lowest_free_address(subnet, network, state);
+            return network.subnets.iter().map(free).collect();
+        }
+        let mut planned = Vec::new();
+        for (index, &address) in self.addresses.iter().enumerate() {
+            if self.addresses[..index].contains(&address) {
+                return Err(EndpointError::AddressTwice(address));
+            }
+            planned.push(self.check_address(address, network, state)?);
+        }
+        Ok(planned)
+    }
+
+    fn check_address(
+        &self,
+        address: IpAddr,
+        network: &Network,
+        state: &State,
+    ) -> Result<IpNet, EndpointError> {
+        let Some(&subnet) = network.subnet_of(address) else {
+            return Err(EndpointError::AddressOutside {
+                address,
+                network: self.network.clone(),
+                subnets: list(&network.subnets),
+            });
+        };
+        if let Some(what) = not_a_host(address, &subnet) {
+            return Err(EndpointError::NotAHost {
+                address,
+                what,
+                subnet,
+            });
+        }
+        if network.gateways.contains(&address) {
+            return Err(EndpointError::AddressIsGateway {
+                address,
+                network: self.network.clone(),
+            });
+        }
+        if let Some((endpoint, _)) = state
+            .endpoints_in(&network.uplink, network.vlan)
+            .find(|(_, endpoint)| endpoint.has_address(address))
+        {
+            return Err(EndpointError::AddressTaken {
+                address,
+                endpoint: endpoint.clone(),
+            });
+        }
+        Ok(with_prefix(address, &subnet))
+    }
+
+    fn lowest_free_address(
+        &self,
+        subnet: &IpNet,
+        network: &Network,
+        state: &State,
+    ) -> Result<IpNet, EndpointError> {
+        // Every taken address can push the search on by one, the gateway and the subnet's own too.
+        let limit = state.endpoints.len() + network.gateways.len() + 2;
+        subnet
+            .hosts()
+            .take(limit)
+            .find_map(|address| self.check_address(address, network, state).ok())
+            .ok_or_else(|| EndpointError::SubnetFull {
+                subnet: *subnet,
+                network: self.network.clone(),
+            })
+    }
+
+    fn mac(
+        &self,
+        network: &Network,
+        addresses: &[IpNet],
+        state: &State,
+        uplink_mac: MacAddr,
+        random: [u8; 4],
+    ) -> Result<MacAddr, EndpointError> {
+        let mac = self.mac.unwrap_or_else(|| {
+            let ipv4 = addresses.iter().find_map(|net| match net.addr() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            });
+            MacAddr::from_ipv4(ipv4.unwrap_or(Ipv4Addr::from(random)))
+        });
+        if mac == uplink_mac {
+            return Err(EndpointError::MacOfUplink {
+                mac,
+                uplink: network.uplink.clone(),
+            });
+        }
+        match state
+            .endpoints_in(&network.uplink, network.vlan)
+            .find(|(_, endpoint)| endpoint.mac == mac)
+        {
+            Some((endpoint, _)) => Err(EndpointError::MacTaken {
+                mac,
+                endpoint: endpoint.clone(),
+                segment: describe(network.vlan),
+            }),
+            None => Ok(mac),
+        }
+    }
+}
+
+impl Endpoint {
+    fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.addr() == address)
+    }
+}
+
+/// The kernel's `dev_valid_name`.
+fn check_ifname(name: &str) -> Result<(), EndpointError> {
+    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c == '\0';
+    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(bad) {
+        return Err(EndpointError::Ifname(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// What an address is that no host can have, as RFC 3021 and RFC 4291 section 2.6.1 leave it.
+fn not_a_host(address: IpAddr, subnet: &IpNet) -> Option<&'static str> {
+    let whole = subnet.prefix_len() + 1 >= subnet.max_prefix_len();
+    if whole {
+        None
+    } else if address == subnet.network() {
+        Some("the network address")
+    } else if address.is_ipv4() && address == subnet.broadcast() {
+        Some("the broadcast address")
+    } else {
+        None
+    }
+}
+
+fn with_prefix(address: IpAddr, subnet: &IpNet) -> IpNet {
+    // The subnet's own prefix length is in range for its family, and the address is in the subnet.
+    IpNet::new(address, subnet.prefix_len()).unwrap_or(IpNet::from(address))
+}
+
+fn lowest_free(used: impl Iterator<Item = u32>) -> u32 {
+    let used: BTreeSet<u32> = used.collect();
+    (0..)
+        .find(|number| !used.contains(number))
+        .unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::vlan::VlanId;
+
+    const UPLINK_MAC: &str = "52:54:00:00:00:01";
+
+    fn network(vlan: u16) -> Network {
+        Network {
+            uplink: "enp0s8".into(),
+            vlan: Some(VlanId::try_from(vlan).unwrap()),
+            subnets: vec!["192.168.200.0/29".parse().unwrap()],
+            gateways: vec!["192.168.200.1".parse().unwrap()],
+            mtu: None,
+        }
+    }
+
+    fn state() -> State {
+        let mut state = State::default();
+        state.networks.insert("web".into(), network(200));
+        state.networks.insert("lab".into(), network(201));
+        state
+    }
+
+    fn request(network: &str, addresses: &[&str], mac: Option<&str>) -> EndpointRequest {
+        EndpointRequest {
+            network: network.into(),
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            mac: mac.map(|m| m.parse().unwrap()),
+            netns: "c1".into(),
+            ifname: "eth0".into(),
+        }
+    }
+
+    fn plan(state: &State, request: &EndpointRequest) -> Result<Endpoint, EndpointError> {
+        request.plan(state, UPLINK_MAC.parse().unwrap(), [9, 9, 9, 9])
+    }
+
+    fn add(state: &mut State, request: &EndpointRequest) -> Endpoint {
+        let endpoint = plan(state, request).unwrap();
+        let id = EndpointId::from_random([0, 0, 0, 0, 0, state.endpoints.len() as u8]);
+        state.endpoints.insert(id, endpoint.clone());
+        endpoint
+    }
+
+    #[test]
+    fn fills_in_address_and_mac() {
+        let mut state = state();
+        let first = add(&mut state, &request("web", &[], None));
+        assert_eq!(first.addresses, ["192.168.200.2/29".parse().unwrap()]);
+        assert_eq!(first.mac.to_string(), "02:42:c0:a8:c8:02");
+        let second = add(&mut state, &request("web", &[], None));
+        assert_eq!(second.addresses, ["192.168.200.3/29".parse().unwrap()]);
+        assert_eq!((second.number, second.flood_slot), (1, 1));
+        // Another segment has its own slots, and may have the same MAC.
+        let other = add(&mut state, &request("lab", &[], None));
+        assert_eq!(
+            (other.mac, other.number, other.flood_slot),
+            (first.mac, 2, 0)
+        );
+    }
+
+    #[test]
+    fn a_full_subnet_says_so() {
+        let mut state = state();
+        for _ in 2..=6 {
+            add(&mut state, &request("web", &[], None));
+        }
+        let full = plan(&state, &request("web", &[], None));
+        assert!(matches!(full, Err(EndpointError::SubnetFull { .. })));
+    }
+
+    #[test]
+    fn refuses_addresses() {
+        let mut state = state();
+        add(&mut state, &request("web", &["192.168.200.2"], None));
+        let check =
+            |addresses: &[&str]| plan(&state, &request("web", addresses, None)).unwrap_err();
+        assert!(matches!(
+            check(&["10.0.0.1"]),
+            EndpointError::AddressOutside { .. }
+        ));
+        assert!(matches!(
+            check(&["192.168.200.2"]),
+            EndpointError::AddressTaken { .. }
+        ));
+        assert!(matches!(
+            check(&["192.168.200.1"]),
+            EndpointError::AddressIsGateway { .. }
+        ));
+        assert!(matches!(
+            check(&["192.168.200.0"]),
+            EndpointError::NotAHost { .. }
+        ));
+        assert!(matches!(
+            check(&["192.168.200.7"]),
+            EndpointError::NotAHost { .. }
+        ));
+        assert!(matches!(
+            check(&["192.168.200.3", "192.168.200.3"]),
+            EndpointError::AddressTwice(_)
+        ));
+    }
+
+    #[test]
+    fn refuses_macs_names_and_networks() {
+        let mut state = state();
+        add(&mut state, &request("web", &[], Some("02:00:00:00:00:0a")));
+        let mac = |mac| plan(&state, &request("web", &[], Some(mac))).unwrap_err();
+        assert!(matches!(
+            mac("02:00:00:00:00:0a"),
+            EndpointError::MacTaken { .. }
+        ));
+        assert!(matches!(mac(UPLINK_MAC), EndpointError::MacOfUplink { .. }));
+        let mut bad = request("web", &[], None);
+        for name in ["", "a/b", "sixteen-bytes-xx", "a b", ".."] {
+            bad.ifname = name.into();
+            assert_eq!(plan(&state, &bad), Err(EndpointError::Ifname(name.into())));
+        }
+        let none = plan(&state, &request("nope", &[], None));
+        assert_eq!(none, Err(EndpointError::NoNetwork("nope".into())));
+    }
+}

@@ -1,0 +1,127 @@
+//! All that vnet has been asked for and has made: what the store keeps.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    endpoint::{Endpoint, EndpointId},
+    network::Network,
+    nic::NicChanges,
+    vlan::VlanId,
+};
+
+/// The whole state, as it stands in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The kernel's boot id at the last change: links, maps and NIC settings of another boot are gone.
+    #[serde(default)]
+    pub boot_id: String,
+    #[serde(default)]
+    pub uplinks: BTreeMap<String, Uplink>,
+    #[serde(default)]
+    pub networks: BTreeMap<String, Network>,
+    #[serde(default)]
+    pub endpoints: BTreeMap<EndpointId, Endpoint>,
+}
+
+/// How far a change got. It is written before the change and after it, so that the next command
+/// finds what a killed one left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Begun: to be undone.
+    Adding,
+    /// Complete.
+    Ready,
+    /// Being removed: to be removed.
+    Removing,
+}
+
+/// The hook that carries the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// `tcx` links, Linux 6.6.
+    Tcx,
+    /// Filters on the `clsact` qdisc.
+    Clsact,
+}
+
+/// The kind of link that an endpoint gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointDevice {
+    Netkit,
+    Veth,
+}
+
+impl Hook {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+impl EndpointDevice {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Netkit => "netkit",
+            Self::Veth => "veth",
+        }
+    }
+}
+
+/// An attached uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    pub phase: Phase,
+    pub ifindex: u32,
+    pub hook: Hook,
+    pub endpoint_device: EndpointDevice,
+    /// vnet made the uplink's `clsact` qdisc, and so removes it.
+    #[serde(default)]
+    pub made_clsact: bool,
+    /// What vnet changed on the NIC, to be undone.
+    #[serde(default)]
+    pub nic: NicChanges,
+}
+
+impl State {
+    /// The networks on an uplink.
+    pub fn networks_on<'a>(
+        &'a self,
+        uplink: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Network)> {
+        self.networks
+            .iter()
+            .filter(move |(_, network)| network.uplink == uplink)
+    }
+
+    /// The endpoints of a segment.
+    pub fn endpoints_in<'a>(
+        &'a self,
+        uplink: &'a str,
+        vlan: Option<VlanId>,
+    ) -> impl Iterator<Item = (&'a EndpointId, &'a Endpoint)> {
+        self.endpoints_on(uplink).filter(move |(_, endpoint)| {
+            self.networks
+                .get(&endpoint.network)
+                .is_some_and(|network| network.vlan == vlan)
+        })
+    }
+
+    /// The endpoints on an uplink, in all its segments.
+    pub fn endpoints_on<'a>(
+        &'a self,
+        uplink: &'a str,
+    ) -> impl Iterator<Item = (&'a EndpointId, &'a Endpoint)> {
+        self.endpoints.iter().filter(move |(_, endpoint)| {
+            self.networks
+                .get(&endpoint.network)
+                .is_some_and(|network| network.uplink == uplink)
+        })
+    }
+}
