@@ -11,7 +11,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::control::{Dirs, Vnet, privilege};
+use crate::{
+    control::{Dirs, Vnet, privilege},
+    demo::{self, DemoArgs},
+};
 
 /// Containers on VLANs through one NIC, by eBPF.
 ///
@@ -55,6 +58,8 @@ enum Command {
     Endpoint(endpoint::EndpointCommand),
     /// Show who is where, on which VLAN, with counters.
     Show(show::ShowArgs),
+    /// Show both reference scenarios at work, in network namespaces of its own.
+    Demo,
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: vnet-user completions bash > /etc/bash_completion.d/vnet-user"
@@ -91,6 +96,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "vnet-user", &mut std::io::stdout());
             return Ok(ExitCode::SUCCESS);
+        }
+        Command::Demo => {
+            privilege::check()?;
+            return demo::run(DemoArgs::default()).await;
         }
         Command::Attach(args) => args.run(&dirs).await?,
         Command::Detach(args) => args.run(&dirs).await?,

@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod control;
 pub mod datapath;
+pub mod demo;
+pub mod lab;
 pub mod link;
 pub mod model;
 pub mod store;

@@ -1,0 +1,75 @@
+//! `vnet-user demo`: the two reference scenarios, in network namespaces that it makes and removes itself.
+//!
+//! It drives this very binary by its command line, and shows each command as a person would type it. Whether it worked is
+//! found out by traffic. Nothing stays behind, also after Ctrl-C or a failure: everything it makes is owned by values that
+//! clean up when they are dropped, and a signal only asks the scenario to return early.
+
+mod bridge;
+mod report;
+mod stage;
+mod trunk;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use report::Report;
+
+/// Exit code of a program that ended at the user's wish: 128 and the number of SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Options of `vnet-user demo`. None yet.
+#[derive(Clone, Debug, Default)]
+pub struct DemoArgs {}
+
+/// Runs the demo. The exit code is 0 when every check passed, 1 when one did not, 130 after Ctrl-C.
+///
+/// Needs a tokio runtime with I/O (for signals); the scenarios run on its blocking pool.
+///
+/// # Errors
+///
+/// When a scenario could not be carried on: not root, a missing program, a command that failed.
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let DemoArgs {} = args;
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the demo makes network namespaces, which needs root: run it with sudo");
+    }
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let mut scenarios = tokio::task::spawn_blocking(move || play(&stopped));
+    loop {
+        tokio::select! {
+            played = &mut scenarios => {
+                return match played.context("the demo broke off")? {
+                    Err(_) if stop.load(Ordering::Relaxed) => Ok(ExitCode::from(INTERRUPTED)),
+                    other => other,
+                };
+            }
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        if !stop.swap(true, Ordering::Relaxed) {
+            eprintln!("\ncleaning up …");
+        }
+    }
+}
+
+/// Plays both scenarios, one after the other.
+fn play(stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+    let mut report = Report::to_stdout(stop);
+    report.line("vnet demo: two scenarios, in network namespaces of its own. Nothing outside of them is touched.")?;
+    bridge::play(&mut report).context("scenario 1, bridge mode")?;
+    trunk::play(&mut report).context("scenario 2, VLAN trunk")?;
+    report.summary()
+}
