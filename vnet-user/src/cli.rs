@@ -9,12 +9,15 @@ mod show;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     control::{Dirs, Vnet, privilege},
     demo::{self, DemoArgs},
 };
+
+/// Exit status of a wrong command line, clap's own.
+const WRONG_USAGE: u8 = 2;
 
 /// Containers on VLANs through one NIC, by eBPF.
 ///
@@ -67,8 +70,17 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
-/// Runs a command, and reports its failure as one line.
-pub fn main(cli: Cli) -> ExitCode {
+/// Runs the command of this process, and reports its failure as one line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::ValueValidation => {
+            // The value and what was expected; the usage behind it would not say more.
+            eprintln!("{}", error.to_string().lines().next().unwrap_or_default());
+            return ExitCode::from(WRONG_USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     match run(cli) {
         Ok(code) => code,
         Err(error) => {

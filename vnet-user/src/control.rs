@@ -4,6 +4,7 @@
 //! command leaves behind, the next one finds and mends ([`repair`]).
 
 pub mod attach;
+mod device;
 pub mod endpoint;
 mod error;
 pub mod network;

@@ -7,7 +7,10 @@ pub mod log;
 pub mod maps;
 mod netkit;
 pub mod pins;
+pub mod replace;
 
+/// The loaded programs and their maps.
+pub use aya::Ebpf as Programs;
 pub use error::DatapathError;
 pub use maps::Maps;
 pub use pins::Pins;

@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use vnet_user::cli::{self, Cli};
-
 fn main() -> ExitCode {
-    cli::main(Cli::parse())
+    vnet_user::cli::main()
 }

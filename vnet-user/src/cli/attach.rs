@@ -2,11 +2,15 @@
 
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{open, output};
 use crate::{
-    control::{Dirs, attach::AttachOptions},
-    datapath,
+    control::{
+        Dirs,
+        attach::{AttachOptions, News},
+    },
+    datapath::{self, Programs},
     model::state::EndpointDevice,
 };
 
@@ -22,7 +26,7 @@ pub struct AttachArgs {
     /// Stay, and print what the programs log, until Ctrl-C.
     #[arg(long)]
     foreground: bool,
-    /// What the programs log; needs --foreground, and a NIC that is not attached yet.
+    /// What the programs log, while this command stays: off, error, warn, info, debug, trace.
     #[arg(
         long,
         requires = "foreground",
@@ -70,25 +74,49 @@ impl AttachArgs {
         let attached = vnet.attach(&iface, options).await?;
         output::notices(&vnet.notices);
         let (hook, device) = (attached.hook.name(), attached.endpoint_device.name());
-        match attached.reason {
-            Some(reason) => {
-                println!("{iface}: attached ({hook}, endpoint device {device}: {reason})")
+        match attached.news {
+            News::Attached(reason) => {
+                println!("{iface}: attached ({hook}, endpoint device {device}: {reason})");
             }
-            None => println!("{iface}: already attached ({hook}, {device})"),
+            News::Replaced => {
+                println!("{iface}: already attached ({hook}, {device}), programs replaced");
+            }
+            News::Nothing => println!("{iface}: already attached ({hook}, {device})"),
         }
         // Other commands must go on while this one stays.
         drop(vnet);
-        match attached.ebpf {
-            Some(mut ebpf) if foreground => tokio::select! {
-                result = datapath::log::follow(&mut ebpf) => Ok(result?),
-                signal = tokio::signal::ctrl_c() => Ok(signal?),
-            },
-            None if log_level != LevelFilter::Off => anyhow::bail!(
-                "{iface:?} was attached without --log-level: run `vnet-user detach --iface {iface}` first"
-            ),
-            _ => Ok(()),
+        match attached.loaded {
+            Some(programs) if foreground && log_level != LevelFilter::Off => {
+                follow(programs).await?;
+                // Nothing of the log stays on the packet path.
+                let quiet = AttachOptions {
+                    log_level: LevelFilter::Off,
+                    ..options
+                };
+                open(dirs).await?.attach(&iface, quiet).await?;
+            }
+            _ if foreground => interrupted().await?,
+            _ => {}
         }
+        Ok(())
     }
+}
+
+/// Prints what the programs log, until the user or the system wants an end.
+async fn follow(mut programs: Programs) -> anyhow::Result<()> {
+    tokio::select! {
+        result = datapath::log::follow(&mut programs) => Ok(result?),
+        result = interrupted() => result,
+    }
+}
+
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 impl DetachArgs {

@@ -1,18 +1,16 @@
 //! Attach and detach: an uplink's datapath comes and goes.
 
-use aya::Ebpf;
-
 use super::{ControlError, Vnet};
 use crate::{
     datapath::{
-        DatapathError, Maps, attach,
+        Maps, Programs, attach,
         load::{self, LoadOptions},
+        replace,
     },
-    link::{Link, Netns, pair::PairSpec},
+    link::Link,
     model::{
         nic::NicChanges,
         state::{EndpointDevice, Hook, Phase, Uplink},
-        vlan,
     },
 };
 
@@ -28,16 +26,20 @@ pub struct AttachOptions {
 pub struct Attached {
     pub hook: Hook,
     pub endpoint_device: EndpointDevice,
-    /// Why this device; nothing when the uplink was attached already.
-    pub reason: Option<String>,
-    /// The programs, for their log; nothing when the uplink was attached already.
-    pub ebpf: Option<Ebpf>,
+    pub news: News,
+    /// The programs, for their log; nothing when they ran already.
+    pub loaded: Option<Programs>,
 }
 
-/// The pair that tries netkit out.
-const PROBE_HOST: &str = "vnet-probe";
-const PROBE_PEER: &str = "vnet-probe-c";
-const PROBE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+/// What an attach changed.
+pub enum News {
+    /// It is attached now, with this device for this reason.
+    Attached(String),
+    /// It was attached; its programs were of another build or log level, and were replaced.
+    Replaced,
+    /// It was attached.
+    Nothing,
+}
 
 impl Vnet {
     /// Attaches an uplink. One that is attached stays as it is; one whose datapath is gone, or that
@@ -55,8 +57,8 @@ impl Vnet {
         if !link.is_ethernet {
             return Err(ControlError::NotEthernet(iface.to_owned()));
         }
-        if let Some(attached) = self.is_attached(&link, options)? {
-            return Ok(attached);
+        if self.is_attached(&link, options)? {
+            return self.replace(&link, options);
         }
         self.pins(iface).remove()?;
         let pins = self.pins(iface);
@@ -78,9 +80,7 @@ impl Vnet {
         if !self.state.uplinks.contains_key(iface) {
             // The likeliest mistake is a wrong name, so say that rather than "not attached".
             self.netlink.link(iface).await?;
-            return Err(ControlError::NotAttached {
-                uplink: iface.to_owned(),
-            });
+            return Err(ControlError::NothingToDetach(iface.to_owned()));
         }
         let endpoints: Vec<_> = self
             .state
@@ -104,16 +104,12 @@ impl Vnet {
         self.tear_down_uplink(iface).await
     }
 
-    fn is_attached(
-        &self,
-        link: &Link,
-        options: AttachOptions,
-    ) -> Result<Option<Attached>, ControlError> {
+    fn is_attached(&self, link: &Link, options: AttachOptions) -> Result<bool, ControlError> {
         let Some(uplink) = self.state.uplinks.get(&link.name) else {
-            return Ok(None);
+            return Ok(false);
         };
         if uplink.ifindex != link.index || !self.pins(&link.name).exist() {
-            return Ok(None);
+            return Ok(false);
         }
         match options.endpoint_device {
             Some(asked) if asked != uplink.endpoint_device => Err(ControlError::OtherDevice {
@@ -121,13 +117,42 @@ impl Vnet {
                 now: uplink.endpoint_device.name(),
                 asked: asked.name(),
             }),
-            _ => Ok(Some(Attached {
-                hook: uplink.hook,
-                endpoint_device: uplink.endpoint_device,
-                reason: None,
-                ebpf: None,
-            })),
+            _ => Ok(true),
         }
+    }
+
+    /// Replaces an attached uplink's programs, if they are of another build or log level. Maps and
+    /// links stay, so no frame is lost.
+    fn replace(&mut self, link: &Link, options: AttachOptions) -> Result<Attached, ControlError> {
+        let pins = self.pins(&link.name);
+        let uplink = self.uplink(&link.name)?;
+        let (hook, endpoint_device) = (uplink.hook, uplink.endpoint_device);
+        let programs = load::build_id(options.log_level);
+        let mut attached = Attached {
+            hook,
+            endpoint_device,
+            news: News::Nothing,
+            loaded: None,
+        };
+        if uplink.programs == programs {
+            return Ok(attached);
+        }
+        let options = LoadOptions {
+            uplink_ifindex: link.index,
+            endpoint_device,
+            log_level: options.log_level,
+        };
+        let mut loaded = load::load(options, &pins)?;
+        replace::pinned(&mut loaded, &pins)?;
+        replace::uplink(&mut loaded, hook, &link.name, &pins)?;
+        for (id, _) in self.state.endpoints_on(&link.name) {
+            replace::endpoint(&mut loaded, endpoint_device, hook, &id.host_ifname(), &pins)?;
+        }
+        self.uplink_mut(&link.name)?.programs = programs;
+        self.save()?;
+        attached.news = News::Replaced;
+        attached.loaded = Some(loaded);
+        Ok(attached)
     }
 
     fn begin(&mut self, link: &Link) -> Result<(), ControlError> {
@@ -140,6 +165,7 @@ impl Vnet {
             ifindex: link.index,
             hook: Hook::Tcx,
             endpoint_device: EndpointDevice::Veth,
+            programs: String::new(),
             made_clsact: false,
             nic,
         };
@@ -152,115 +178,37 @@ impl Vnet {
         link: &Link,
         options: AttachOptions,
     ) -> Result<Attached, ControlError> {
-        let (mut ebpf, endpoint_device, reason) = self.load(link, options).await?;
+        let (mut programs, endpoint_device, reason) = self.load_for_device(link, options).await?;
         let pins = self.pins(&link.name);
-        load::pin(&mut ebpf, &pins)?;
+        load::pin(&mut programs, &pins)?;
         let mut maps = Maps::open(&pins)?;
-        for (_, network) in self.state.networks_on(&link.name) {
-            maps.add_segment(vlan::map_value(network.vlan))?;
-        }
-        let hook = self.hook_up(&mut ebpf, link).await?;
+        maps.set_segments(&self.state.segments_on(&link.name))?;
+        let hook = self.hook_up(&mut programs, link).await?;
         let uplink = self.uplink_mut(&link.name)?;
         uplink.hook = hook;
         uplink.endpoint_device = endpoint_device;
         self.restore_endpoints(&link.name, &mut maps)?;
         self.apply_nic(&link.name).await?;
-        self.uplink_mut(&link.name)?.phase = Phase::Ready;
+        let uplink = self.uplink_mut(&link.name)?;
+        uplink.programs = load::build_id(options.log_level);
+        uplink.phase = Phase::Ready;
         self.save()?;
         Ok(Attached {
             hook,
             endpoint_device,
-            reason: Some(reason),
-            ebpf: Some(ebpf),
+            news: News::Attached(reason),
+            loaded: Some(programs),
         })
     }
 
-    /// Loads the programs for netkit if that is wanted and works, else for veth.
-    async fn load(
-        &self,
-        link: &Link,
-        options: AttachOptions,
-    ) -> Result<(Ebpf, EndpointDevice, String), ControlError> {
-        let pins = self.pins(&link.name);
-        let load = |endpoint_device| {
-            let options = LoadOptions {
-                uplink_ifindex: link.index,
-                endpoint_device,
-                log_level: options.log_level,
-            };
-            load::load(options, &pins)
-        };
-        let has_veth = |uplink| {
-            let mut endpoints = self.state.endpoints_on(uplink);
-            endpoints.next().is_some()
-        };
-        if options.endpoint_device == Some(EndpointDevice::Veth) {
-            return Ok((
-                load(EndpointDevice::Veth)?,
-                EndpointDevice::Veth,
-                "as asked".into(),
-            ));
-        }
-        if options.endpoint_device.is_none() && has_veth(&link.name) {
-            let device = self.device_of_endpoints(&link.name).await?;
-            return Ok((load(device)?, device, "as its endpoints have it".into()));
-        }
-        let asked = options.endpoint_device.is_some();
-        match self.netkit(load).await {
-            Ok(ebpf) if asked => Ok((ebpf, EndpointDevice::Netkit, "as asked".into())),
-            Ok(ebpf) => Ok((ebpf, EndpointDevice::Netkit, "it works here".into())),
-            Err(error) if asked => Err(ControlError::NoNetkit(Box::new(error))),
-            Err(error) => {
-                let cause = root_cause(&error);
-                let reason = format!("netkit does not work here: {cause}");
-                Ok((load(EndpointDevice::Veth)?, EndpointDevice::Veth, reason))
-            }
-        }
-    }
-
-    /// Loads for netkit and tries it on a pair of its own: version numbers lie, kernels don't.
-    async fn netkit(
-        &self,
-        load: impl Fn(EndpointDevice) -> Result<Ebpf, DatapathError>,
-    ) -> Result<Ebpf, ControlError> {
-        if let Some(left) = self.netlink.find(PROBE_HOST).await? {
-            self.netlink.delete(left.index).await?;
-        }
-        let netns = Netns::current()?;
-        let spec = PairSpec {
-            device: EndpointDevice::Netkit,
-            host_ifname: PROBE_HOST,
-            ifname: PROBE_PEER,
-            netns: &netns,
-            mac: PROBE_MAC,
-            mtu: 1500,
-            gso_max_size: None,
-            gso_max_segs: None,
-            alias: "vnet: tries netkit",
-        };
-        let host = self.netlink.create_pair(&spec).await?;
-        let result = self.try_pair(host.index, load).await;
-        self.netlink.delete(host.index).await?;
-        result
-    }
-
-    async fn try_pair(
-        &self,
-        ifindex: u32,
-        load: impl Fn(EndpointDevice) -> Result<Ebpf, DatapathError>,
-    ) -> Result<Ebpf, ControlError> {
-        if self.netlink.link(PROBE_PEER).await?.mac != PROBE_MAC {
-            return Err(ControlError::NetkitMac);
-        }
-        let mut ebpf = load(EndpointDevice::Netkit)?;
-        attach::netkit_works(&mut ebpf, ifindex)?;
-        Ok(ebpf)
-    }
-
     /// Attaches `from_uplink`, by tcx or else by clsact.
-    async fn hook_up(&mut self, ebpf: &mut Ebpf, link: &Link) -> Result<Hook, ControlError> {
+    async fn hook_up(
+        &mut self,
+        programs: &mut Programs,
+        link: &Link,
+    ) -> Result<Hook, ControlError> {
         let pins = self.pins(&link.name);
-        if attach::uplink_by_tcx(ebpf, &link.name, &pins)? {
+        if attach::uplink_by_tcx(programs, &link.name, &pins)? {
             return Ok(Hook::Tcx);
         }
         let made_clsact = !self.netlink.has_clsact(link.index).await?;
@@ -268,7 +216,7 @@ impl Vnet {
         uplink.hook = Hook::Clsact;
         uplink.made_clsact = made_clsact;
         self.save()?;
-        attach::uplink_by_clsact(ebpf, &link.name)?;
+        attach::uplink_by_clsact(programs, &link.name)?;
         Ok(Hook::Clsact)
     }
 
@@ -287,6 +235,7 @@ impl Vnet {
             }
             self.undo_nic(iface, &link).await?;
         }
+        self.remove_probe().await?;
         self.pins(iface).remove()?;
         self.state.uplinks.remove(iface);
         self.save()
@@ -321,13 +270,4 @@ impl Vnet {
         }
         Ok(link)
     }
-}
-
-/// The innermost cause, which is what the kernel said.
-fn root_cause(error: &ControlError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -129,13 +129,12 @@ impl Vnet {
             self.netlink.delete(host.index).await?;
         }
         self.state.endpoints.remove(id);
+        let Some(network) = network else {
+            return self.save();
+        };
+        self.state.unsettled.insert(network.uplink.clone());
         self.save()?;
-        if let Some(network) = network
-            && self.uplink_link(&network.uplink).await.is_ok()
-        {
-            self.apply_nic(&network.uplink).await?;
-        }
-        Ok(())
+        self.settle(&network.uplink).await
     }
 
     /// Puts an uplink's endpoints into maps and onto programs that are new.

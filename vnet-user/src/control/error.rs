@@ -30,6 +30,8 @@ pub enum ControlError {
     NotEthernet(String),
     #[error("{uplink:?} is not attached: run `vnet-user attach --iface {uplink}` first")]
     NotAttached { uplink: String },
+    #[error("{0:?} is not attached: `vnet-user show` shows what is")]
+    NothingToDetach(String),
     #[error(
         "{uplink:?} is attached with {now} endpoints, not {asked}: run `vnet-user detach --iface {uplink}` first"
     )]

@@ -1,10 +1,7 @@
 //! Networks come and go.
 
 use super::{ControlError, Vnet};
-use crate::{
-    datapath::Maps,
-    model::{Network, NetworkRequest, vlan},
-};
+use crate::model::{Network, NetworkRequest};
 
 impl Vnet {
     /// Creates a network on an attached uplink.
@@ -19,11 +16,10 @@ impl Vnet {
         let link = self.uplink_link(&uplink).await?;
         request.validate(&self.state, link.mtu)?;
         let NetworkRequest { name, network } = request;
-        let segment = vlan::map_value(network.vlan);
-        self.state.networks.insert(name.clone(), network);
+        self.state.networks.insert(name, network);
+        self.state.unsettled.insert(uplink.clone());
         self.save()?;
-        Maps::open(&self.pins(&uplink))?.add_segment(segment)?;
-        self.apply_nic(&uplink).await
+        self.settle(&uplink).await
     }
 
     /// Removes a network without endpoints.
@@ -32,7 +28,7 @@ impl Vnet {
     ///
     /// [`ControlError::NetworkInUse`] when it has some.
     pub async fn remove_network(&mut self, name: &str) -> Result<(), ControlError> {
-        let network = self.network(name)?.clone();
+        let uplink = self.network(name)?.uplink.clone();
         let endpoints = self
             .state
             .endpoints
@@ -46,19 +42,9 @@ impl Vnet {
             });
         }
         self.state.networks.remove(name);
+        self.state.unsettled.insert(uplink.clone());
         self.save()?;
-        let Network { uplink, vlan, .. } = network;
-        if self.uplink_link(&uplink).await.is_ok() {
-            let last = self
-                .state
-                .networks_on(&uplink)
-                .all(|(_, other)| other.vlan != vlan);
-            if last {
-                Maps::open(&self.pins(&uplink))?.remove_segment(vlan::map_value(vlan))?;
-            }
-            self.apply_nic(&uplink).await?;
-        }
-        Ok(())
+        self.settle(&uplink).await
     }
 
     /// A network by its name.

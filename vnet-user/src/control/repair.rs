@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::{ControlError, Vnet};
-use crate::model::{EndpointId, state::Phase};
+use crate::{
+    datapath::Maps,
+    model::{EndpointId, state::Phase},
+};
 
 impl Vnet {
     /// Undoes what was begun and completes what was to be removed.
@@ -18,7 +21,22 @@ impl Vnet {
         for uplink in broken {
             self.tear_down_uplink(&uplink).await?;
         }
+        for uplink in self.state.unsettled.clone() {
+            self.settle(&uplink).await?;
+        }
         Ok(())
+    }
+
+    /// Brings an uplink's maps and NIC to what its networks and endpoints need. An uplink that is
+    /// not there gets it when it is attached.
+    pub(super) async fn settle(&mut self, uplink: &str) -> Result<(), ControlError> {
+        if self.uplink_link(uplink).await.is_ok() {
+            let segments = self.state.segments_on(uplink);
+            Maps::open(&self.pins(uplink))?.set_segments(&segments)?;
+            self.apply_nic(uplink).await?;
+        }
+        self.state.unsettled.remove(uplink);
+        self.save()
     }
 
     /// Links, maps and settings of another boot are gone; networks are what the user wants.

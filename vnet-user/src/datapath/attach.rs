@@ -7,7 +7,9 @@ use aya::{
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         links::FdLink,
-        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact, qdisc_detach_program},
+        tc::{
+            NlOptions, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact, qdisc_detach_program,
+        },
     },
 };
 
@@ -19,8 +21,10 @@ use super::{
 };
 use crate::model::state::{EndpointDevice, Hook};
 
-/// The preference that the kernel gives to a filter without one: behind the user's own.
-const CLSACT_PRIORITY: u16 = 49152;
+/// The preference and handle of our clsact filters, which name them for replacement. Behind the user's
+/// own, which the kernel numbers from 49152 downwards when they have none.
+pub(super) const CLSACT_PRIORITY: u16 = 50_000;
+pub(super) const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// Attaches `from_uplink` to the uplink's ingress by tcx. False where the kernel has none.
 pub fn uplink_by_tcx(ebpf: &mut Ebpf, uplink: &str, pins: &Pins) -> Result<bool, DatapathError> {
@@ -124,7 +128,8 @@ fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), Datapath
     let what = || format!("attach to {ifname:?} by clsact");
     let options = TcAttachOptions::Netlink(NlOptions {
         priority: CLSACT_PRIORITY,
-        ..NlOptions::default()
+        handle: CLSACT_HANDLE,
+        classid: None,
     });
     let id = program
         .attach_with_options(ifname, TcAttachType::Ingress, options)

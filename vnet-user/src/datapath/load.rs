@@ -1,5 +1,10 @@
 //! Loads the programs, specialised for one uplink, and pins them.
 
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+};
+
 use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
 
 use super::{error::DatapathError, pins::Pins};
@@ -67,12 +72,22 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
 
 /// Pins `from_endpoint`, for endpoints to come; from then on the uplink's datapath is complete.
 pub fn pin(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
-    let path = pins.program(FROM_ENDPOINT);
+    pin_at(ebpf, &pins.program(FROM_ENDPOINT))
+}
+
+pub(super) fn pin_at(ebpf: &mut Ebpf, path: &Path) -> Result<(), DatapathError> {
     let program = program(ebpf, FROM_ENDPOINT)?;
-    program.pin(&path).map_err(|source| DatapathError::Pin {
+    program.pin(path).map_err(|source| DatapathError::Pin {
         what: format!("pin {}", path.display()),
         source,
     })
+}
+
+/// Tells this build's programs from another's, and what they were specialised for at attach.
+pub fn build_id(log_level: log::LevelFilter) -> String {
+    let mut hasher = DefaultHasher::new();
+    OBJECT.hash(&mut hasher);
+    format!("{:016x} {log_level}", hasher.finish())
 }
 
 /// One of the object's programs.

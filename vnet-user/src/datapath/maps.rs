@@ -1,6 +1,6 @@
 //! The pinned maps of one uplink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use vnet_common::{
@@ -47,20 +47,25 @@ impl Maps {
         })
     }
 
-    /// Makes a segment known. One that is known keeps its endpoints.
-    pub fn add_segment(&mut self, vlan: u16) -> Result<(), DatapathError> {
-        let key = SegmentKey { vlan };
-        if self.segments.get(&key, 0).is_ok() {
-            return Ok(());
+    /// Makes just these segments known. Those that were known keep their receivers.
+    pub fn set_segments(&mut self, wanted: &BTreeSet<u16>) -> Result<(), DatapathError> {
+        let known: BTreeSet<u16> = self
+            .segments
+            .keys()
+            .filter_map(Result::ok)
+            .map(|key| key.vlan)
+            .collect();
+        for &vlan in wanted.difference(&known) {
+            let result = self
+                .segments
+                .insert(SegmentKey { vlan }, Segment::default(), 0);
+            result.map_err(DatapathError::map(format!("add segment {vlan}")))?;
         }
-        let result = self.segments.insert(key, Segment::default(), 0);
-        result.map_err(DatapathError::map(format!("add segment {vlan}")))
-    }
-
-    /// Forgets a segment. One that is not known is fine.
-    pub fn remove_segment(&mut self, vlan: u16) -> Result<(), DatapathError> {
-        let what = format!("remove segment {vlan}");
-        gone(self.segments.remove(&SegmentKey { vlan }), what)
+        for &vlan in known.difference(wanted) {
+            let what = format!("remove segment {vlan}");
+            gone(self.segments.remove(&SegmentKey { vlan }), what)?;
+        }
+        Ok(())
     }
 
     /// Adds an endpoint. The FDB comes last, when all that a frame to it needs is there.

@@ -16,7 +16,9 @@ use super::error::DatapathError;
 
 /// `enum bpf_cmd` and `enum bpf_attach_type` of `include/uapi/linux/bpf.h`.
 const BPF_OBJ_PIN: libc::c_long = 6;
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_NETKIT_PEER: u32 = 55;
 
 /// `union bpf_attr` as `BPF_LINK_CREATE` reads it, up to `netkit.expected_revision`.
@@ -32,7 +34,17 @@ struct LinkCreate {
     expected_revision: u64,
 }
 
-/// `union bpf_attr` as `BPF_OBJ_PIN` reads it.
+/// `union bpf_attr` as `BPF_LINK_UPDATE` reads it.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+/// `union bpf_attr` as `BPF_OBJ_PIN` and `BPF_OBJ_GET` read it.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct ObjPin {
@@ -68,6 +80,28 @@ pub fn attach_peer(
             .map_err(|error| DatapathError::io(format!("pin {}", path.display()), error)),
         None => Ok(()),
     }
+}
+
+/// Replaces the program of a pinned link.
+pub fn replace(program: &SchedClassifier, pin: &Path) -> Result<(), DatapathError> {
+    let what = || format!("replace the program of {}", pin.display());
+    let fd = program.fd().map_err(DatapathError::program(what()))?;
+    let replace = || -> io::Result<()> {
+        let path = CString::new(pin.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        let get = ObjPin {
+            pathname: path.as_ptr() as u64,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        // SAFETY: the kernel just made this descriptor, and nobody else has it.
+        let link = unsafe { OwnedFd::from_raw_fd(bpf(BPF_OBJ_GET, &get)?) };
+        let update = LinkUpdate {
+            link_fd: link.as_raw_fd() as u32,
+            new_prog_fd: fd.as_fd().as_raw_fd() as u32,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        bpf(BPF_LINK_UPDATE, &update).map(drop)
+    };
+    replace().map_err(|error| DatapathError::io(what(), error))
 }
 
 fn pin(link: &OwnedFd, path: &Path) -> io::Result<()> {

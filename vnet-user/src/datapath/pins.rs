@@ -60,7 +60,7 @@ impl Pins {
             let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
                 DatapathError::io(format!("look at {}", existing.display()), errno.into())
             })?;
-            if i64::from(kind.filesystem_type().0) != BPF_FS_MAGIC {
+            if kind.filesystem_type().0 != BPF_FS_MAGIC {
                 return Err(DatapathError::NotBpffs { path: dir });
             }
             fs::create_dir_all(&dir)

@@ -56,7 +56,10 @@ pub(super) fn open(device: Option<&str>, protocol: u16) -> Result<OwnedFd> {
         )
     };
     if bound < 0 {
-        return Err(LabError::last_os(format!("bind a packet socket to {}", device.unwrap_or("all devices"))));
+        return Err(LabError::last_os(format!(
+            "bind a packet socket to {}",
+            device.unwrap_or("all devices")
+        )));
     }
     Ok(fd)
 }

@@ -43,7 +43,7 @@ impl Netns {
         let file = File::open(&path).map_err(missing)?;
         let kind = nix::sys::statfs::fstatfs(&file).map_err(|errno| missing(errno.into()))?;
         let is_net = nsfs_is_net(&file);
-        if i64::from(kind.filesystem_type().0) != NSFS_MAGIC || !is_net {
+        if kind.filesystem_type().0 != NSFS_MAGIC || !is_net {
             return Err(LinkError::NotNetns {
                 name: name.to_owned(),
                 path,

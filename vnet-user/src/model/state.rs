@@ -1,6 +1,6 @@
 //! All that vnet has been asked for and has made: what the store keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::{
     endpoint::{Endpoint, EndpointId},
     network::Network,
     nic::NicChanges,
-    vlan::VlanId,
+    vlan::{self, VlanId},
 };
 
 /// The whole state, as it stands in the store.
@@ -23,6 +23,9 @@ pub struct State {
     pub networks: BTreeMap<String, Network>,
     #[serde(default)]
     pub endpoints: BTreeMap<EndpointId, Endpoint>,
+    /// Uplinks whose maps and NIC may not yet match the networks and endpoints above.
+    #[serde(default)]
+    pub unsettled: BTreeSet<String>,
 }
 
 /// How far a change got. It is written before the change and after it, so that the next command
@@ -81,6 +84,9 @@ pub struct Uplink {
     pub ifindex: u32,
     pub hook: Hook,
     pub endpoint_device: EndpointDevice,
+    /// Which build's programs run, and with which log level.
+    #[serde(default)]
+    pub programs: String,
     /// vnet made the uplink's `clsact` qdisc, and so removes it.
     #[serde(default)]
     pub made_clsact: bool,
@@ -98,6 +104,13 @@ impl State {
         self.networks
             .iter()
             .filter(move |(_, network)| network.uplink == uplink)
+    }
+
+    /// The segments in use on an uplink, as the maps have them.
+    pub fn segments_on(&self, uplink: &str) -> BTreeSet<u16> {
+        self.networks_on(uplink)
+            .map(|(_, network)| vlan::map_value(network.vlan))
+            .collect()
     }
 
     /// The endpoints of a segment.
