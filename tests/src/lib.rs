@@ -1,1 +1,35 @@
+//! What the integration tests share: a lab with an uplink, the binary that drives it, and what is expected of this kernel.
+//!
+//! The tests need root and `VNET_BIN`, and fail where either is missing: a test that skips in silence proves nothing. What
+//! differs from kernel to kernel is told by the caller, not found out here, so that a missing feature is seen.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `VNET_BIN` | the `vnet-user` binary to test; needed |
+//! | `VNET_EXPECT_HOOK` | `tcx` or `clsact`: what `attach` must choose |
+//! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
+//! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices |
+//! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test, the panic is the report"
+)]
 
+pub mod expected;
+mod features;
+mod fixture;
+mod reflector;
+
+pub use features::active_features;
+pub use fixture::{Container, Fixture, link, mac_of};
+pub use reflector::Reflector;
+
+use std::time::Duration;
+
+/// How long something that must happen may take. Long, because emulated kernels are slow; nothing waits for it in vain on a
+/// working datapath.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long to look for something that must not happen, where no later frame can mark the end of the wait.
+pub const SILENCE: Duration = Duration::from_millis(800);

@@ -91,7 +91,7 @@ pub fn build_id(log_level: log::LevelFilter) -> String {
 }
 
 /// One of the object's programs.
-pub(super) fn program<'a>(
+pub fn program<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
 ) -> Result<&'a mut SchedClassifier, DatapathError> {

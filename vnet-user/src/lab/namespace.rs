@@ -40,12 +40,26 @@ impl Netns {
         })
     }
 
+    /// The namespace of the calling thread: where a machine's real devices are.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`] without /proc.
+    pub fn current() -> Result<Self> {
+        let path = "/proc/thread-self/ns/net";
+        let file = File::open(path).map_err(LabError::io(format!("open {path}")))?;
+        Ok(Self {
+            name: "the machine's own namespace".into(),
+            file: Arc::new(file),
+        })
+    }
+
     /// The name `ip netns` knows it by.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that stands for the namespace, as a container runtime would hand it over.
+    /// The file that stands for a named namespace, as a container runtime would hand it over.
     pub fn path(&self) -> PathBuf {
         Path::new(NETNS_DIR).join(&*self.name)
     }

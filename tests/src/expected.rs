@@ -1,0 +1,41 @@
+//! What the caller says this kernel must offer.
+
+use std::env;
+
+use vnet_user::lab::{VlanEnd, VlanEndKind};
+
+/// The binary to test.
+///
+/// # Panics
+///
+/// When the caller did not name one.
+pub fn binary() -> String {
+    env::var("VNET_BIN")
+        .expect("VNET_BIN must name the vnet-user binary to test (`cargo xtask test` sets it)")
+}
+
+/// The hook that `attach` must choose, if the caller says so.
+pub fn hook() -> Option<String> {
+    env::var("VNET_EXPECT_HOOK").ok()
+}
+
+/// The endpoint device that `attach` is asked for and must choose, if the caller says so.
+pub fn endpoint_device() -> Option<String> {
+    env::var("VNET_ENDPOINT_DEVICE").ok()
+}
+
+/// Checks that a VLAN end is of the kind that this kernel must offer.
+///
+/// # Panics
+///
+/// When the kernel's own device was expected, and the lab fell back to its own pump.
+pub fn check_vlan_end(end: &VlanEnd) {
+    if env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1") {
+        assert_eq!(
+            end.kind(),
+            VlanEndKind::Kernel,
+            "VNET_EXPECT_8021Q=1, but this kernel made no 802.1Q device for {}",
+            end.name()
+        );
+    }
+}

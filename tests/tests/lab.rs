@@ -1,0 +1,25 @@
+//! vnet in a lab of namespaces, driven through the real binary; frames are checked byte by byte on the wire.
+//!
+//! Run by `cargo xtask test` on this machine's kernel and, in QEMU, on others. With one thread: some tests measure silence.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test, the panic is the report"
+)]
+
+mod lab {
+    mod attach;
+    mod broadcast;
+    mod concurrent;
+    mod crash;
+    mod ground;
+    mod handed_on;
+    mod inspect;
+    mod ipv6;
+    mod offload;
+    mod programs;
+    mod refuse;
+    mod untagged;
+    mod uplinks;
+    mod vlan;
+}

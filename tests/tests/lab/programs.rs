@@ -1,0 +1,139 @@
+//! The programs alone, by `BPF_PROG_TEST_RUN`: verdicts and counters, for frames whose way needs no tag.
+//!
+//! A test run's frame comes in by the loopback device of this namespace, whose index is 1, so that is the endpoint here.
+
+use std::path::PathBuf;
+
+use aya::{TestRun, TestRunOptions, programs::SchedClassifier};
+use vnet_common::{Endpoint, Mac, Reason, UNTAGGED};
+use vnet_user::{
+    datapath::{
+        Maps, Pins, Programs,
+        load::{self, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
+        maps::Member,
+    },
+    model::state::EndpointDevice,
+};
+
+const LOOPBACK: u32 = 1;
+const HAND_ON: u32 = -1_i32 as u32;
+const DROP: u32 = 2;
+const REDIRECT: u32 = 7;
+
+const OURS: Mac = [2, 0, 0, 0, 0, 0xa];
+const THEIRS: Mac = [2, 0, 0, 0, 0, 0xf];
+const BROADCAST: Mac = [0xff; 6];
+const IPV4: [u8; 2] = [0x08, 0x00];
+const DOT1Q: [u8; 2] = [0x81, 0x00];
+
+/// Loaded programs with maps of their own, unpinned when dropped.
+struct Loaded {
+    programs: Programs,
+    maps: Maps,
+    pins: Pins,
+}
+
+impl Loaded {
+    fn new(name: &str) -> Self {
+        let dir = PathBuf::from(format!(
+            "/sys/fs/bpf/vnet-test-programs-{}",
+            std::process::id()
+        ));
+        let pins = Pins::new(&dir, name);
+        pins.create().unwrap();
+        let options = LoadOptions {
+            uplink_ifindex: LOOPBACK,
+            endpoint_device: EndpointDevice::Veth,
+            log_level: log::LevelFilter::Off,
+        };
+        let programs = load::load(options, &pins).unwrap();
+        let maps = Maps::open(&pins).unwrap();
+        Self {
+            programs,
+            maps,
+            pins,
+        }
+    }
+
+    fn with_endpoint(mut self) -> Self {
+        let member = Member {
+            endpoint: Endpoint {
+                endpoint: 0,
+                vlan: UNTAGGED,
+                mac: OURS,
+            },
+            ifindex: LOOPBACK,
+            flood_slot: 0,
+        };
+        self.maps.set_segments(&[UNTAGGED].into()).unwrap();
+        self.maps.add_endpoint(member).unwrap();
+        self
+    }
+
+    fn run(&mut self, program: &'static str, dst: Mac, src: Mac, ether_type: [u8; 2]) -> u32 {
+        let frame = [&dst[..], &src, &ether_type, &[0; 46]].concat();
+        let program: &mut SchedClassifier = load::program(&mut self.programs, program).unwrap();
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            ..TestRunOptions::default()
+        };
+        program.test_run(options).unwrap().return_value
+    }
+
+    fn count(&self, reason: Reason) -> u64 {
+        self.maps.reasons().unwrap()[reason.name()]
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.pins.remove().unwrap();
+        let _ = std::fs::remove_dir(self.pins.map("").parent().unwrap());
+    }
+}
+
+#[test]
+fn what_nobody_registered_is_handed_on_and_counted() {
+    let mut loaded = Loaded::new("unknown");
+    assert_eq!(loaded.run(FROM_UPLINK, OURS, THEIRS, IPV4), HAND_ON);
+    assert_eq!(loaded.run(FROM_UPLINK, BROADCAST, THEIRS, IPV4), HAND_ON);
+    assert_eq!(loaded.count(Reason::UnknownVlan), 2);
+}
+
+#[test]
+fn a_frame_for_an_endpoint_is_redirected_and_counted() {
+    let mut loaded = Loaded::new("deliver").with_endpoint();
+    assert_eq!(loaded.run(FROM_UPLINK, OURS, THEIRS, IPV4), REDIRECT);
+    assert_eq!(loaded.run(FROM_UPLINK, THEIRS, OURS, IPV4), HAND_ON);
+    assert_eq!(loaded.count(Reason::UnknownUnicast), 1);
+    let counters = loaded.maps.counters(0).unwrap();
+    assert_eq!(
+        (counters.rx_packets, counters.rx_bytes, counters.tx_packets),
+        (1, 60, 0)
+    );
+}
+
+#[test]
+fn a_reflected_broadcast_is_handed_on() {
+    let mut loaded = Loaded::new("reflected").with_endpoint();
+    assert_eq!(loaded.run(FROM_UPLINK, BROADCAST, OURS, IPV4), HAND_ON);
+    assert_eq!(loaded.count(Reason::Reflected), 1);
+    assert_eq!(loaded.maps.counters(0).unwrap().rx_packets, 0);
+}
+
+#[test]
+fn an_interface_that_is_no_endpoint_gets_nothing_out() {
+    let mut loaded = Loaded::new("stranger");
+    assert_eq!(loaded.run(FROM_ENDPOINT, THEIRS, OURS, IPV4), DROP);
+    assert_eq!(loaded.count(Reason::NotAnEndpoint), 1);
+}
+
+#[test]
+fn an_endpoint_reaches_the_wire_but_no_vlan() {
+    let mut loaded = Loaded::new("endpoint").with_endpoint();
+    assert_eq!(loaded.run(FROM_ENDPOINT, THEIRS, OURS, IPV4), REDIRECT);
+    assert_eq!(loaded.run(FROM_ENDPOINT, THEIRS, OURS, DOT1Q), DROP);
+    assert_eq!(loaded.count(Reason::VlanNotAllowed), 1);
+    let counters = loaded.maps.counters(0).unwrap();
+    assert_eq!((counters.tx_packets, counters.tx_bytes), (1, 60));
+}
