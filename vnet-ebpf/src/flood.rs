@@ -1,7 +1,7 @@
 //! Broadcast and multicast: a clone for each receiver of the segment.
 
 use aya_ebpf::programs::TcContext;
-use vnet_common::{Endpoint, MAX_FLOOD_SLOTS, Reason, Segment, Tag};
+use vnet_common::{Endpoint, MAX_FLOOD_SLOTS, Reason, Segment};
 
 use crate::{DROP, HAND_ON, count, tables, vlan};
 
@@ -11,18 +11,19 @@ const NOBODY: u32 = u32::MAX;
 /// Copies without the tag to the endpoints; then the frame, as it came, on to the host, whose own
 /// ARP and neighbour discovery live there.
 #[inline(always)]
-pub fn from_uplink(ctx: &TcContext, tag: Tag, vlan: u16, segment: Segment) -> i32 {
-    if tag != Tag::None && vlan::pop(ctx).is_err() {
+pub fn from_uplink(ctx: &TcContext, vlan: u16, segment: Segment) -> i32 {
+    // SAFETY: the context outlives the program's run.
+    let skb = unsafe { &*ctx.skb.skb };
+    // Plain numbers: of an enum, LLVM fills the payload on one path only and reads it on both, which
+    // the verifier of Linux 6.1 refuses.
+    let (tagged, tci, mark) = (skb.vlan_present, skb.vlan_tci, skb.mark);
+    if tagged != 0 && vlan::pop(ctx).is_err() {
         count::reason(Reason::TagFailed);
         return DROP;
     }
-    // SAFETY: the context outlives the program's run.
-    let mark = unsafe { (*ctx.skb.skb).mark };
     copies(ctx, vlan, segment, NOBODY);
     ctx.set_mark(mark);
-    if let Tag::Dot1q(tci) = tag
-        && vlan::push(ctx, tci).is_err()
-    {
+    if tagged != 0 && vlan::push(ctx, tci as u16).is_err() {
         count::reason(Reason::TagFailed);
         return DROP;
     }

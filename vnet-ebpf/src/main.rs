@@ -47,7 +47,7 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
         }
         FromUplink::Flood { vlan, segment } => {
             count::reason(Reason::Group);
-            flood::from_uplink(&ctx, frame.tag, vlan, segment)
+            flood::from_uplink(&ctx, vlan, segment)
         }
         FromUplink::HandOn(reason) => {
             debug!(

@@ -17,7 +17,12 @@ use std::path::{Path, PathBuf};
 
 pub use error::ControlError;
 
-use crate::{datapath::Pins, link::Netlink, model::State, store::Store};
+use crate::{
+    datapath::Pins,
+    link::Netlink,
+    model::{EndpointId, State},
+    store::Store,
+};
 
 /// Where vnet keeps what outlives its processes.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ pub struct Vnet {
     state: State,
     bpf_dir: PathBuf,
     netlink: Netlink,
+    /// Endpoints that this command found broken and cleaned up.
+    cleaned: Vec<EndpointId>,
     /// What the user should know, a line each: for standard error.
     pub notices: Vec<String>,
 }
@@ -54,6 +61,7 @@ impl Vnet {
             store,
             bpf_dir: dirs.bpf.clone(),
             netlink: Netlink::open()?,
+            cleaned: Vec::new(),
             notices: Vec::new(),
         };
         vnet.repair().await?;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all checks and all tests, on this machine and on other kernels.
 
 mod libtest;
+mod machines;
 mod runs;
 mod summary;
 
@@ -85,7 +86,7 @@ impl Session<'_> {
         if !self.options.no_vm {
             begin("virtual machines");
             let name = self.options.name.as_deref();
-            for (label, tally, time) in runs::in_machines(workspace, &executables, name)? {
+            for (label, tally, time) in machines::run_all(workspace, &executables, name)? {
                 self.summary.add(&label, tally, Some(time));
             }
         }

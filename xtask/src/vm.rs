@@ -11,15 +11,17 @@ pub mod qemu;
 
 use self::kernel::Kernel;
 
-/// The start of every guest's script: makes the kernel's modules loadable, and loads the NICs' drivers if there are NICs.
+/// The start of every guest's script: makes the kernel's modules loadable, and loads those that nothing would load by
+/// itself, for want of udev: `tun`, whose device file is only there with it, and the drivers of the NICs if there are any.
 pub fn script_prelude(kernel: &Kernel, with_nics: bool) -> String {
     let modules = quote(&kernel.modules().display().to_string());
     let here = quote(&format!("/lib/modules/{}", kernel.version()));
     let mut script = format!("set -e\nmkdir -p {here}\nmount --bind {modules} {here}\n");
+    let mut modules = vec!["tun"];
     if with_nics {
-        let drivers: Vec<&str> = nics::MODELS.iter().map(|model| model.module).collect();
-        script.push_str(&format!("modprobe --all {}\n", drivers.join(" ")));
+        modules.extend(nics::MODELS.iter().map(|model| model.module));
     }
+    script.push_str(&format!("modprobe --all {}\n", modules.join(" ")));
     script
 }
 

@@ -51,6 +51,15 @@ impl Vnet {
     ///
     /// When no endpoint, or more than one, has such an id.
     pub async fn remove_endpoint(&mut self, id: &str) -> Result<(), ControlError> {
+        if !id.is_empty()
+            && self
+                .cleaned
+                .iter()
+                .any(|gone| gone.as_str().starts_with(id))
+        {
+            // Its container took the link along, and `repair` has just done the rest.
+            return Ok(());
+        }
         let id = self.endpoint(id)?.0.clone();
         self.endpoint_mut(&id)?.phase = Phase::Removing;
         self.save()?;

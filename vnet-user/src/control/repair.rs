@@ -14,6 +14,7 @@ impl Vnet {
         self.forget_other_boots()?;
         for id in self.broken_endpoints().await? {
             self.tear_down_endpoint(&id).await?;
+            self.cleaned.push(id);
         }
         let uplinks = self.state.uplinks.iter();
         let broken = uplinks.filter(|(_, uplink)| uplink.phase != Phase::Ready);

@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io, mem,
     os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
+    process::{Command, Stdio},
 };
 
 use crate::lab::{LabError, Netns, Result};
@@ -22,12 +23,7 @@ pub(super) fn open(netns: &Netns, name: &str) -> Result<File> {
     // The TAP is made in the namespace of the thread that opens the file.
     netns.run(|| {
         let mut request = request_for(name)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")
-            .map_err(LabError::io("open /dev/net/tun"))?;
+        let file = open_tun()?;
         // SAFETY: TUNSETIFF reads and writes one ifreq, and gets the address of a live one.
         let made = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
         if made < 0 {
@@ -52,6 +48,31 @@ pub(super) fn open(netns: &Netns, name: &str) -> Result<File> {
         }
         Ok(file)
     })
+}
+
+/// Opens the device that TAPs are made by.
+///
+/// Where no udev runs, its node comes with the module, and the module only by asking for it.
+fn open_tun() -> Result<File> {
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")
+    };
+    let opened = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Whether that did it, the second try tells.
+            let _ = Command::new("modprobe")
+                .arg("tun")
+                .stderr(Stdio::null())
+                .status();
+            open()
+        }
+        other => other,
+    };
+    opened.map_err(LabError::io("open /dev/net/tun"))
 }
 
 fn request_for(name: &str) -> Result<libc::ifreq> {

@@ -1,0 +1,209 @@
+//! The runs in virtual machines: several at a time, each in its own machine, with a line on each when it ends.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::libtest::{self, Executables, Tally};
+use super::runs::{MACHINES, Run};
+use crate::vm::initramfs;
+use crate::vm::kernel::Kernel;
+use crate::vm::qemu::{self, Job, Outcome};
+use crate::workspace::Workspace;
+
+/// Longest time for a machine, boot included. Emulation is some ten times slower than this machine.
+const TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// How much is shown of what failed tests printed. A verifier's log has thousands of lines, and one for each test.
+const OUTPUT_TAIL_LINES: usize = 500;
+
+/// How much of the console is shown when a machine fails.
+const CONSOLE_TAIL_LINES: usize = 40;
+
+/// A run with all that its machine needs.
+struct Prepared {
+    run: Run,
+    kernel: Kernel,
+    initramfs: PathBuf,
+    script: String,
+    expected: u32,
+    directory: PathBuf,
+}
+
+/// Runs the tests in virtual machines, as many at a time as there are processors, and returns the counts in the order
+/// of [`MACHINES`].
+pub fn run_all(
+    workspace: &Workspace,
+    executables: &Executables,
+    name: Option<&str>,
+) -> anyhow::Result<Vec<(String, Tally, Duration)>> {
+    let mut queue = VecDeque::new();
+    for (index, (flavour, hook, endpoint_device, has_nics)) in MACHINES.into_iter().enumerate() {
+        let run = Run::in_machine(&flavour, hook, endpoint_device, has_nics);
+        let executable = if has_nics {
+            &executables.nic
+        } else {
+            &executables.lab
+        };
+        let expected = libtest::count(executable, name)?;
+        if name.is_some() && expected == 0 {
+            continue;
+        }
+        let kernel = Kernel::open(workspace, &flavour)?;
+        let directory = workspace
+            .vm()
+            .join("runs")
+            .join(run.label.replace([' ', ',', '+'], "-"));
+        let script = run.script(workspace, &kernel, executable, name);
+        let initramfs = initramfs::pack(
+            &kernel,
+            &workspace.vm().join("initramfs").join(flavour.name),
+        )?;
+        queue.push_back((
+            index,
+            Prepared {
+                run,
+                kernel,
+                initramfs,
+                script,
+                expected,
+                directory,
+            },
+        ));
+    }
+
+    let at_a_time = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(queue.len());
+    let queue = Mutex::new(queue);
+    let finished = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..at_a_time {
+            scope.spawn(|| {
+                while let Some((index, prepared)) = take(&queue) {
+                    let start = Instant::now();
+                    println!("    {}: started", prepared.run.label);
+                    let tally = run_in_machine(&prepared, name.is_some());
+                    lock(&finished).push((index, (prepared.run.label, tally, start.elapsed())));
+                }
+            });
+        }
+    });
+    let mut finished = finished
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    finished.sort_by_key(|(index, _)| *index);
+    Ok(finished.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Takes the next run. The guard must not outlive this, or one machine would run at a time.
+fn take<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
+    lock(queue).pop_front()
+}
+
+/// Locks; a thread that panicked has left nothing half done behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
+    let Prepared {
+        run,
+        kernel,
+        initramfs,
+        script,
+        expected,
+        directory,
+    } = prepared;
+    let start = Instant::now();
+    let outcome = qemu::run(&Job {
+        kernel,
+        initramfs,
+        directory,
+        script,
+        nics: run.has_nics,
+        timeout: TIMEOUT,
+    });
+    // One write for all of it: another machine may end at the same time.
+    let mut report = String::new();
+    let tally = match outcome {
+        Ok(outcome) => {
+            let succeeded = outcome.status == Ok(0);
+            let mut tally = Tally::of_run(&outcome.output, *expected, succeeded);
+            tally.fail_if_empty(&run.label);
+            if verbose || tally.failed > 0 {
+                let most = if verbose {
+                    usize::MAX
+                } else {
+                    OUTPUT_TAIL_LINES
+                };
+                report.push_str(&tail(&outcome.output, most, &directory.join("output")));
+                // A machine may die in the middle of a line.
+                if !report.ends_with('\n') {
+                    report.push('\n');
+                }
+            }
+            report.push_str(&trouble(&outcome));
+            let boot = outcome.boot_secs.as_deref().unwrap_or("?");
+            report.push_str(&format!(
+                "    {}: {tally} in {:.1} s (booted in {boot} s)\n",
+                run.label,
+                start.elapsed().as_secs_f64()
+            ));
+            tally
+        }
+        Err(error) => {
+            report.push_str(&format!("    {}: {error:#}\n", run.label));
+            Tally {
+                failed: (*expected).max(1),
+                ..Tally::default()
+            }
+        }
+    };
+    print!("{report}");
+    tally
+}
+
+/// Why a machine left no exit status, with the end of its console.
+fn trouble(outcome: &Outcome) -> String {
+    let Err(reason) = &outcome.status else {
+        return String::new();
+    };
+    let console = fs::read(&outcome.console).unwrap_or_default();
+    let console = String::from_utf8_lossy(&console);
+    format!(
+        "error: the virtual machine {reason}; the end of its console:\n{}\n",
+        tail(&console, CONSOLE_TAIL_LINES, &outcome.console)
+    )
+}
+
+/// The last lines of a text, and where the rest of it is.
+fn tail(text: &str, most: usize, file: &Path) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let left_out = lines.len().saturating_sub(most);
+    let tail = lines[left_out..].join("\n");
+    if left_out == 0 {
+        return tail;
+    }
+    format!(
+        "({left_out} lines left out; all are in {})\n{tail}",
+        file.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_says_where_the_rest_is() {
+        assert_eq!(tail("a\nb\n", 2, Path::new("/log")), "a\nb");
+        assert_eq!(
+            tail("a\nb\n", 1, Path::new("/log")),
+            "(1 lines left out; all are in /log)\nb"
+        );
+    }
+}
