@@ -62,17 +62,30 @@ fn a_macvlan_of_the_kernel_on_the_same_nic_gets_its_frames_with_their_tag() {
     let ears = RawSocket::open(&host, "mv0").unwrap();
     let wire = fixture.wire_raw();
     let mac = mac_of(&host, "mv0");
-    for (vlan, text) in [(300, "of another VLAN"), (200, "of a known VLAN")] {
-        let frame = EthernetFrame::experiment(mac, FAR, text);
+    let cases = [
+        (mac, 300, "of another VLAN"),
+        (mac, 200, "of a known VLAN"),
+        (Mac::BROADCAST, 300, "to all of another VLAN"),
+        (Mac::BROADCAST, 200, "to all of a known VLAN"),
+    ];
+    for (destination, vlan, text) in cases {
+        let frame = EthernetFrame::experiment(destination, FAR, text);
+        let tci = 3 << 13 | vlan;
         wire.send(&frame.clone().tagged(vlan, 3)).unwrap();
         let seen = ears.expect(text, PATIENCE).unwrap();
-        assert_eq!(seen.bytes, frame.bytes());
+        assert_eq!(seen.bytes, frame.bytes(), "{text}");
+        assert_eq!(seen.tag, Some(Tag { tpid: 0x8100, tci }), "{text}");
+
+        // An inner tag stays where it is.
+        let frame = EthernetFrame::experiment(destination, FAR, &format!("{text}, twice tagged"))
+            .tagged(5, 1);
+        wire.send(&frame.clone().tagged(vlan, 3)).unwrap();
+        let seen = ears.expect("twice tagged", PATIENCE).unwrap();
+        assert_eq!(seen.bytes, frame.bytes(), "{text}, twice tagged");
         assert_eq!(
             seen.tag,
-            Some(Tag {
-                tpid: 0x8100,
-                tci: 3 << 13 | vlan
-            })
+            Some(Tag { tpid: 0x8100, tci }),
+            "{text}, twice tagged"
         );
     }
 }

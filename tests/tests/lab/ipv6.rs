@@ -13,9 +13,11 @@ fn container_that_detects(fixture: &mut Fixture) -> Container {
     let netns = fixture.lab.add("a").unwrap();
     netns.set_duplicate_detection(true).unwrap();
     // The nonce of RFC 7527 would hide a reflected solicitation from the very test of it.
-    netns
-        .sysctl("net/ipv6/conf/default/enhanced_dad", "0")
-        .unwrap();
+    for scope in ["default", "all"] {
+        netns
+            .sysctl(&format!("net/ipv6/conf/{scope}/enhanced_dad"), "0")
+            .unwrap();
+    }
     fixture.endpoint("a", "web", "--ip fd00:200::2")
 }
 

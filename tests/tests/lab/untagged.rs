@@ -99,6 +99,28 @@ fn frames_pass_unchanged_between_container_and_wire() {
 }
 
 #[test]
+fn a_tag_that_only_carries_a_priority_belongs_to_the_untagged_lan() {
+    let mut fixture = Fixture::attached();
+    fixture.network("pub", NETWORK);
+    let container = fixture.container("a", "pub", "");
+    let inside = container.raw();
+    let far = Mac([2, 0, 0, 0, 0, 0x77]);
+    for (destination, text) in [(container.mac, "to one"), (Mac::BROADCAST, "to all")] {
+        let frame = EthernetFrame::experiment(destination, far, text);
+        fixture
+            .wire_raw()
+            .send(&frame.clone().tagged(0, 5))
+            .unwrap();
+        let seen = inside.expect(text, PATIENCE).unwrap();
+        assert_eq!(
+            (seen.bytes.as_slice(), seen.tag),
+            (frame.bytes(), None),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_frame_between_siblings_does_not_go_to_the_wire() {
     let mut fixture = Fixture::attached();
     fixture.network("pub", NETWORK);

@@ -1,7 +1,7 @@
 //! Containers on 802.1Q VLANs: the tag is there once on the wire, and never in the container.
 
 use tests::{Fixture, PATIENCE, SILENCE};
-use vnet_user::lab::{EthernetFrame, Mac, Netns, PacketType, Tag, probe};
+use vnet_user::lab::{EthernetFrame, LabError, Mac, Netns, PacketType, Tag, probe};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
@@ -173,10 +173,15 @@ fn a_container_cannot_hop_vlans_by_tagging_its_frames() {
     // On an untagged segment such a frame would be one of VLAN 200: dropped, and counted.
     let before = fixture.reason("vlan_not_allowed");
     let hop = EthernetFrame::experiment(tagged.mac, plain.mac, "hop").tagged(200, 0);
-    from_plain.send(&hop).unwrap();
-    from_plain
-        .send(&EthernetFrame::experiment(Mac::BROADCAST, plain.mac, "hop for all").tagged(200, 0))
-        .unwrap();
+    let hop_for_all =
+        EthernetFrame::experiment(Mac::BROADCAST, plain.mac, "hop for all").tagged(200, 0);
+    for frame in [hop, hop_for_all] {
+        // netkit's program runs in the sender's own call, so the sender may be told of the drop.
+        match from_plain.send(&frame) {
+            Err(LabError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOBUFS) => {}
+            sent => sent.unwrap(),
+        }
+    }
     from_plain
         .send(&EthernetFrame::experiment(FAR, plain.mac, "marker"))
         .unwrap();
