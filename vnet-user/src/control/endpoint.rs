@@ -127,15 +127,16 @@ impl Vnet {
         let endpoint = self.endpoint_mut(id)?.clone();
         let network = self.state.networks.get(&endpoint.network).cloned();
         let host_ifname = id.host_ifname();
+        // First: a link whose program is gone would hand the container's frames to the host's stack.
+        if let Some(host) = self.netlink.find(&host_ifname).await? {
+            self.netlink.delete(host.index).await?;
+        }
         if let Some(network) = &network {
             let pins = self.pins(&network.uplink);
             if endpoint.host_ifindex != 0 && pins.exist() {
                 Maps::open(&pins)?.remove_endpoint(member(&endpoint, network))?;
             }
             pins.remove_link(&host_ifname)?;
-        }
-        if let Some(host) = self.netlink.find(&host_ifname).await? {
-            self.netlink.delete(host.index).await?;
         }
         self.state.endpoints.remove(id);
         let Some(network) = network else {

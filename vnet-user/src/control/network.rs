@@ -16,10 +16,15 @@ impl Vnet {
         let link = self.uplink_link(&uplink).await?;
         request.validate(&self.state, link.mtu)?;
         let NetworkRequest { name, network } = request;
-        self.state.networks.insert(name, network);
+        self.state.networks.insert(name.clone(), network);
         self.state.unsettled.insert(uplink.clone());
         self.save()?;
-        self.settle(&uplink).await
+        let settled = self.settle(&uplink).await;
+        if settled.is_err() {
+            self.state.networks.remove(&name);
+            self.save()?;
+        }
+        settled
     }
 
     /// Removes a network without endpoints.

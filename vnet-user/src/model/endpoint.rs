@@ -239,7 +239,8 @@ impl EndpointRequest {
         state: &State,
     ) -> Result<IpNet, EndpointError> {
         // Every taken address can push the search on by one, the gateway and the subnet's own too.
-        let limit = state.endpoints.len() + network.gateways.len() + 2;
+        let taken: usize = state.endpoints.values().map(|e| e.addresses.len()).sum();
+        let limit = taken + network.gateways.len() + 2;
         subnet
             .hosts()
             .take(limit)
@@ -396,6 +397,20 @@ mod tests {
         }
         let full = plan(&state, &request("web", &[], None));
         assert!(matches!(full, Err(EndpointError::SubnetFull { .. })));
+    }
+
+    #[test]
+    fn an_endpoint_of_many_addresses_leaves_the_next_one_free() {
+        let mut state = state();
+        let many = [
+            "192.168.200.2",
+            "192.168.200.3",
+            "192.168.200.4",
+            "192.168.200.5",
+        ];
+        add(&mut state, &request("web", &many, None));
+        let next = plan(&state, &request("web", &[], Some("02:00:00:00:00:0b"))).unwrap();
+        assert_eq!(next.addresses, ["192.168.200.6/29".parse().unwrap()]);
     }
 
     #[test]
