@@ -222,7 +222,7 @@ impl Default for Fixture {
 }
 
 /// Arguments for `attach` with the endpoint device that the caller of the tests asked for.
-pub(crate) fn attach_arguments(uplink: &str) -> String {
+pub fn attach_arguments(uplink: &str) -> String {
     match expected::endpoint_device() {
         Some(device) => format!("attach --iface {uplink} --endpoint-device {device}"),
         None => format!("attach --iface {uplink}"),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::Fixture;
+use tests::{Fixture, attach_arguments};
 use vnet_user::lab::probe;
 
 /// Moments at which a command is killed, from its start to its usual end. Fewer where a command takes long.
@@ -151,7 +151,7 @@ fn an_attach_that_is_killed_is_completed_by_the_next() {
         kill_after(
             fixture
                 .vnet
-                .command("attach --iface enp0s8")
+                .command(&attach_arguments("enp0s8"))
                 .spawn()
                 .unwrap(),
             delay,
