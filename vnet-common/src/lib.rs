@@ -13,7 +13,7 @@ pub mod rules;
 
 pub use frame::{ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, Tag, VLAN_ID_MASK, is_group};
 pub use maps::{
-    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, MAX_ENDPOINTS, MAX_FLOOD_SLOTS,
-    MAX_SEGMENTS, Segment, SegmentKey, UNTAGGED,
+    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, LAYOUT, MAX_ENDPOINTS,
+    MAX_FLOOD_SLOTS, MAX_SEGMENTS, Segment, SegmentKey, UNTAGGED,
 };
 pub use reason::{Effect, Reason};

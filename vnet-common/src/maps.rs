@@ -1,6 +1,6 @@
 //! Keys and values of the pinned maps. `bpftool map dump pinned …` prints these field names.
 
-use crate::frame::Mac;
+use crate::{frame::Mac, reason::Reason};
 
 /// The VLAN id that stands for the untagged segment (0 is no VLAN: IEEE 802.1Q table 9-2).
 pub const UNTAGGED: u16 = 0;
@@ -21,7 +21,38 @@ macro_rules! map_types {
         // SAFETY: `bytemuck::Pod` above proves it: plain integers, `repr(C)`, no padding.
         #[cfg(feature = "user")]
         unsafe impl aya::Pod for $name {}
-    )+};
+    )+
+
+        /// The types' names and fields, from which [`LAYOUT`] is made.
+        const DEFINITION: &str = concat!(
+            $(stringify!($name), "{", $(stringify!($field), ":", stringify!($type), ",",)+ "}",)+
+        );
+    };
+}
+
+/// Tells this build's maps from another's whose keys, values or reasons mean something else: programs
+/// and commands must not be put on maps of another layout.
+pub const LAYOUT: u64 = {
+    let mut hash = fnv1a(FNV_OFFSET, DEFINITION.as_bytes());
+    let mut index = 0;
+    while index < Reason::COUNT {
+        hash = fnv1a(hash, Reason::ALL[index].name().as_bytes());
+        index += 1;
+    }
+    hash
+};
+
+/// FNV-1a's offset basis and prime for 64 bits (draft-eastlake-fnv, section 5).
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(FNV_PRIME);
+        index += 1;
+    }
+    hash
 }
 
 map_types! {
@@ -96,5 +127,18 @@ impl core::ops::AddAssign for Counters {
         self.rx_bytes += rx_bytes;
         self.tx_packets += tx_packets;
         self.tx_bytes += tx_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_the_fields() {
+        assert!(DEFINITION.starts_with("FdbKey{vlan:u16,mac:Mac,}FdbEntry{"));
+        assert_ne!(LAYOUT, FNV_OFFSET);
+        // The test vector of draft-eastlake-fnv for "a".
+        assert_eq!(fnv1a(FNV_OFFSET, b"a"), 0xaf63_dc4c_8601_ec8c);
     }
 }

@@ -57,6 +57,10 @@ reasons! {
     TagFailed = 7, "tag_failed", Dropped;
     /// The kernel could not clone a broadcast for one endpoint, or that endpoint's link is down.
     CloneFailed = 8, "clone_failed", Dropped;
+    /// The kernel could not make the header readable: no memory.
+    PullFailed = 9, "pull_failed", Dropped;
+    /// The kernel did not let the frame become one for the container.
+    TypeFailed = 10, "type_failed", Dropped;
 }
 
 #[cfg(test)]

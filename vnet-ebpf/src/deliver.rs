@@ -1,13 +1,12 @@
 //! The last step of a frame that goes to one place.
 
 use aya_ebpf::{
-    bindings::TC_ACT_SHOT,
     helpers::{bpf_redirect, bpf_redirect_peer},
     programs::TcContext,
 };
-use vnet_common::FdbEntry;
+use vnet_common::{FdbEntry, Reason};
 
-use crate::{config, count};
+use crate::{config, count, drop_counted};
 
 /// `PACKET_HOST` of `include/uapi/linux/if_packet.h`: the frame is for this host.
 const PACKET_HOST: u32 = 0;
@@ -15,21 +14,20 @@ const PACKET_HOST: u32 = 0;
 /// From the wire into a container.
 #[inline(always)]
 pub fn from_uplink(ctx: &TcContext, to: FdbEntry) -> i32 {
-    count::rx(to.endpoint, ctx.len());
-    into_peer(ctx, to.ifindex)
+    into_peer(ctx, to)
 }
 
 /// From a container to its sibling.
 #[inline(always)]
 pub fn from_endpoint(ctx: &TcContext, to: FdbEntry) -> i32 {
-    count::rx(to.endpoint, ctx.len());
     if config::endpoint_is_netkit() {
         // netkit's program runs on the sender's way out, where `bpf_redirect_peer` is refused.
         ctx.set_mark(0);
+        count::rx(to.endpoint, ctx.len());
         // SAFETY: a helper without pointers.
         return unsafe { bpf_redirect(to.ifindex, 0) as i32 };
     }
-    into_peer(ctx, to.ifindex)
+    into_peer(ctx, to)
 }
 
 /// Out of the uplink.
@@ -42,13 +40,14 @@ pub fn to_wire(ctx: &TcContext) -> i32 {
 
 /// Straight into the container's end of the link, without the backlog of the host side.
 #[inline(always)]
-fn into_peer(ctx: &TcContext, ifindex: u32) -> i32 {
+fn into_peer(ctx: &TcContext, to: FdbEntry) -> i32 {
     // A mark of the host's own rules means nothing in the container.
     ctx.set_mark(0);
     // Its MAC is not the device's where it arrived, so the kernel took it for somebody else's.
     if ctx.change_type(PACKET_HOST).is_err() {
-        return TC_ACT_SHOT;
+        return drop_counted(Reason::TypeFailed);
     }
+    count::rx(to.endpoint, ctx.len());
     // SAFETY: a helper without pointers.
-    unsafe { bpf_redirect_peer(ifindex, 0) as i32 }
+    unsafe { bpf_redirect_peer(to.ifindex, 0) as i32 }
 }

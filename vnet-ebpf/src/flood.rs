@@ -3,7 +3,7 @@
 use aya_ebpf::programs::TcContext;
 use vnet_common::{Endpoint, MAX_FLOOD_SLOTS, Reason, Segment};
 
-use crate::{DROP, HAND_ON, count, tables, vlan};
+use crate::{HAND_ON, count, drop_counted, tables, vlan};
 
 /// No endpoint has this number: nobody is left out.
 const NOBODY: u32 = u32::MAX;
@@ -18,14 +18,12 @@ pub fn from_uplink(ctx: &TcContext, vlan: u16, segment: Segment) -> i32 {
     // the verifier of Linux 6.1 refuses.
     let (tagged, tci, mark) = (skb.vlan_present, skb.vlan_tci, skb.mark);
     if tagged != 0 && vlan::pop(ctx).is_err() {
-        count::reason(Reason::TagFailed);
-        return DROP;
+        return drop_counted(Reason::TagFailed);
     }
     copies(ctx, vlan, segment, NOBODY);
     ctx.set_mark(mark);
     if tagged != 0 && vlan::push(ctx, tci as u16).is_err() {
-        count::reason(Reason::TagFailed);
-        return DROP;
+        return drop_counted(Reason::TagFailed);
     }
     HAND_ON
 }

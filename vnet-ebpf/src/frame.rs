@@ -2,23 +2,32 @@
 
 use aya_ebpf::programs::TcContext;
 use network_types::eth::{EthHdr, EtherType};
-use vnet_common::{Frame, Tag};
+use vnet_common::{Frame, Reason, Tag};
 
-/// The frame's addresses and outermost tag, or nothing when it is shorter than its header.
+/// The frame's addresses and outermost tag, or why they can't be read.
 #[inline(always)]
-pub fn parse(ctx: &TcContext) -> Option<Frame> {
-    let mut header = header(ctx);
-    if header.is_none() {
-        // The header may lie outside the linear part of the skb.
-        ctx.pull_data(EthHdr::LEN as u32).ok()?;
-        header = self::header(ctx);
-    }
-    let header = header?;
-    Some(Frame {
+pub fn parse(ctx: &TcContext) -> Result<Frame, Reason> {
+    let header = match header(ctx) {
+        Some(header) => header,
+        None => pull_header(ctx)?,
+    };
+    Ok(Frame {
         dst: header.dst_addr,
         src: header.src_addr,
         tag: tag(ctx, header.ether_type),
     })
+}
+
+/// The header of a frame that keeps it outside the linear part of the skb.
+#[inline(always)]
+fn pull_header(ctx: &TcContext) -> Result<EthHdr, Reason> {
+    if ctx.len() < EthHdr::LEN as u32 {
+        return Err(Reason::ShortFrame);
+    }
+    if ctx.pull_data(EthHdr::LEN as u32).is_err() {
+        return Err(Reason::PullFailed);
+    }
+    header(ctx).ok_or(Reason::ShortFrame)
 }
 
 #[inline(always)]

@@ -33,15 +33,14 @@ const DROP: i32 = TC_ACT_SHOT;
 /// Frames from the wire: ingress of the uplink.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    let Some(frame) = frame::parse(&ctx) else {
-        count::reason(Reason::ShortFrame);
-        return DROP;
+    let frame = match frame::parse(&ctx) {
+        Ok(frame) => frame,
+        Err(reason) => return drop_counted(reason),
     };
     match rules::from_uplink(&frame, &tables::Maps) {
         FromUplink::Deliver(to) => {
             if frame.tag != Tag::None && vlan::pop(&ctx).is_err() {
-                count::reason(Reason::TagFailed);
-                return DROP;
+                return drop_counted(Reason::TagFailed);
             }
             deliver::from_uplink(&ctx, to)
         }
@@ -66,12 +65,11 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn from_endpoint(ctx: TcContext) -> i32 {
     let Some(sender) = tables::sender(&ctx) else {
-        count::reason(Reason::NotAnEndpoint);
-        return DROP;
+        return drop_counted(Reason::NotAnEndpoint);
     };
-    let Some(frame) = frame::parse(&ctx) else {
-        count::reason(Reason::ShortFrame);
-        return DROP;
+    let frame = match frame::parse(&ctx) {
+        Ok(frame) => frame,
+        Err(reason) => return drop_counted(reason),
     };
     let way = rules::from_endpoint(&frame, &sender, &tables::Maps);
     if let FromEndpoint::Drop(reason) = way {
@@ -81,8 +79,7 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
             frame.src,
             reason.name()
         );
-        count::reason(reason);
-        return DROP;
+        return drop_counted(reason);
     }
     count::tx(sender.endpoint, ctx.len());
     if let FromEndpoint::Deliver(to) = way {
@@ -92,10 +89,16 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
         flood::to_siblings(&ctx, &sender, segment);
     }
     if sender.vlan != UNTAGGED && vlan::push(&ctx, sender.vlan).is_err() {
-        count::reason(Reason::TagFailed);
-        return DROP;
+        return drop_counted(Reason::TagFailed);
     }
     deliver::to_wire(&ctx)
+}
+
+/// Ends a frame, and says why.
+#[inline(always)]
+fn drop_counted(reason: Reason) -> i32 {
+    count::reason(reason);
+    DROP
 }
 
 #[panic_handler]
