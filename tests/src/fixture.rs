@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vnet_user::lab::{Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd};
+use vnet_user::lab::{Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd, probe};
 
 use crate::{PATIENCE, expected};
 
@@ -35,6 +35,16 @@ impl Container {
     /// A raw socket on its interface.
     pub fn raw(&self) -> RawSocket {
         RawSocket::open(&self.netns, "eth0").unwrap()
+    }
+
+    /// Checks that an address answers.
+    pub fn pings(&self, address: &str) {
+        let answer = probe::ping(&self.netns, address.parse().unwrap(), PATIENCE).unwrap();
+        assert!(
+            answer.is_some(),
+            "{address} does not answer {}",
+            self.netns.name()
+        );
     }
 }
 
@@ -227,6 +237,11 @@ pub fn attach_arguments(uplink: &str) -> String {
         Some(device) => format!("attach --iface {uplink} --endpoint-device {device}"),
         None => format!("attach --iface {uplink}"),
     }
+}
+
+/// Checks that a command was refused, by one line.
+pub fn check_refused(outcome: &Outcome) {
+    check_refusal(outcome, 1, &[]);
 }
 
 /// Checks that a command was refused as every refusal must be: by one line that names what is wrong.

@@ -22,7 +22,7 @@ mod fixture;
 mod reflector;
 
 pub use features::active_features;
-pub use fixture::{Container, Fixture, attach_arguments, link, mac_of};
+pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of};
 pub use reflector::Reflector;
 
 use std::time::Duration;

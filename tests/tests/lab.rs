@@ -12,12 +12,14 @@ mod lab {
     mod broadcast;
     mod concurrent;
     mod crash;
+    mod follow;
     mod ground;
     mod handed_on;
     mod inspect;
     mod ipv6;
     mod offload;
     mod programs;
+    mod reattach;
     mod refuse;
     mod untagged;
     mod uplinks;

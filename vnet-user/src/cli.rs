@@ -14,6 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crate::{
     control::{Dirs, Vnet, privilege},
     demo::{self, DemoArgs},
+    error::one_line,
 };
 
 /// Exit status of a wrong command line, clap's own.
@@ -62,6 +63,7 @@ enum Command {
     /// Show who is where, on which VLAN, with counters.
     Show(show::ShowArgs),
     /// Show both reference scenarios at work, in network namespaces of its own.
+    #[command(after_help = "Example: vnet-user demo")]
     Demo,
     /// Print a completion script for a shell.
     #[command(
@@ -84,7 +86,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", output::one_line(&error));
+            eprintln!("error: {}", one_line(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -135,6 +137,20 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            for verb in command.get_subcommands() {
+                let example = verb.get_after_help().map(ToString::to_string);
+                let has = example.is_some_and(|text| text.contains("vnet-user "));
+                let is_leaf = verb.get_subcommands().next().is_none();
+                assert!(has || !is_leaf, "{} has no example", verb.get_name());
+                check(verb);
+            }
+        }
+        check(&Cli::command());
     }
 
     #[test]

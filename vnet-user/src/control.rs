@@ -4,14 +4,19 @@
 //! command leaves behind, the next one finds and mends ([`repair`]).
 
 pub mod attach;
+mod detach;
 mod device;
 pub mod endpoint;
 mod error;
+mod follow;
+pub mod log;
 pub mod network;
 mod nic;
 pub mod privilege;
 mod repair;
+mod replace;
 pub mod status;
+mod uplink;
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +24,8 @@ pub use error::ControlError;
 
 use crate::{
     datapath::Pins,
-    link::Netlink,
-    model::{EndpointId, State},
+    link::{Netlink, Netns},
+    model::{EndpointId, NetnsId, State},
     store::Store,
 };
 
@@ -39,6 +44,8 @@ pub struct Vnet {
     state: State,
     bpf_dir: PathBuf,
     netlink: Netlink,
+    /// The namespace that this command runs in.
+    netns: NetnsId,
     /// Endpoints that this command found broken and cleaned up.
     cleaned: Vec<EndpointId>,
     /// What the user should know, a line each: for standard error.
@@ -47,11 +54,11 @@ pub struct Vnet {
 
 impl Vnet {
     /// Locks the store, waiting for another command if there is one, and mends what a killed
-    /// command left behind.
+    /// command left behind. What can't be mended is a notice: the next command tries again.
     ///
     /// # Errors
     ///
-    /// When the store can't be used or something can't be mended.
+    /// When the store can't be used, or belongs to another network namespace.
     pub async fn open(dirs: &Dirs) -> Result<Self, ControlError> {
         let store = Store::lock(&dirs.state, || {
             eprintln!("waiting for another vnet command to end");
@@ -61,9 +68,12 @@ impl Vnet {
             store,
             bpf_dir: dirs.bpf.clone(),
             netlink: Netlink::open()?,
+            netns: Netns::current()?.id(),
             cleaned: Vec::new(),
             notices: Vec::new(),
         };
+        vnet.forget_other_boots()?;
+        vnet.check_netns()?;
         vnet.repair().await?;
         Ok(vnet)
     }
@@ -89,5 +99,28 @@ impl Vnet {
     /// The folder of all pins.
     pub fn bpf_dir(&self) -> &Path {
         &self.bpf_dir
+    }
+
+    /// Interfaces are only visible from their own namespace: from any other, all of them would look gone, and would be
+    /// cleaned up.
+    fn check_netns(&mut self) -> Result<(), ControlError> {
+        let State {
+            netns,
+            uplinks,
+            endpoints,
+            ..
+        } = &mut self.state;
+        if uplinks.is_empty() && endpoints.is_empty() {
+            *netns = Some(self.netns);
+        }
+        match *netns {
+            Some(known) if known != self.netns => Err(ControlError::OtherNetns {
+                uplinks: uplinks.keys().cloned().collect::<Vec<_>>().join(", "),
+                known,
+                here: self.netns,
+                state: self.store.path(),
+            }),
+            _ => Ok(()),
+        }
     }
 }

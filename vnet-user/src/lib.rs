@@ -4,6 +4,7 @@ pub mod cli;
 pub mod control;
 pub mod datapath;
 pub mod demo;
+pub mod error;
 pub mod lab;
 pub mod link;
 pub mod model;

@@ -2,15 +2,19 @@
 
 pub mod endpoint;
 pub mod mac;
+pub mod netns;
 pub mod network;
 pub mod nic;
 pub mod parent;
+pub mod sizes;
 pub mod state;
 pub mod vlan;
 
 pub use endpoint::{Endpoint, EndpointId, EndpointRequest};
 pub use mac::MacAddr;
+pub use netns::NetnsId;
 pub use network::{Network, NetworkRequest};
 pub use parent::Parent;
+pub use sizes::Sizes;
 pub use state::{Phase, State, Uplink};
 pub use vlan::VlanId;

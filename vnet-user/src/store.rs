@@ -113,7 +113,8 @@ impl Store {
         File::open(&self.dir)?.sync_all()
     }
 
-    fn path(&self) -> PathBuf {
+    /// The state file.
+    pub fn path(&self) -> PathBuf {
         self.dir.join("state.json")
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use tests::{Fixture, PATIENCE, expected};
+use tests::{Fixture, PATIENCE, attach_arguments, expected};
 use vnet_user::lab::probe;
 
 fn json(text: &str) -> Value {
@@ -72,6 +72,36 @@ fn the_commands_tell_who_is_where() {
     assert!(a.netns.ip("link show dev eth0").is_err());
     fixture.ok("network remove web");
     assert!(!fixture.ok("network list --json").contains("web"));
+}
+
+#[test]
+fn every_verb_says_what_it_did_as_json_too() {
+    let mut fixture = Fixture::new();
+    let said =
+        |fixture: &Fixture, arguments: &str| json(&fixture.ok(&format!("{arguments} --json")));
+    let attach = attach_arguments("enp0s8");
+    let attached = said(&fixture, &attach);
+    assert_eq!(
+        (&attached["uplink"], &attached["result"]),
+        (&"enp0s8".into(), &"attached".into())
+    );
+    assert_eq!(said(&fixture, &attach)["result"], "unchanged");
+    let create = "network create web --parent enp0s8.200 --subnet 192.168.200.0/24";
+    let created = said(&fixture, create);
+    assert_eq!(
+        (&created["name"], &created["vlan"]),
+        (&"web".into(), &200.into())
+    );
+    let netns = fixture.lab.add("a").unwrap().name().to_owned();
+    let add = format!("endpoint add --network web --netns {netns} --ip 192.168.200.2");
+    let added = said(&fixture, &add);
+    assert_eq!(added["addresses"], serde_json::json!(["192.168.200.2/24"]));
+    let id = added["id"].as_str().unwrap();
+    let removed = said(&fixture, &format!("endpoint remove {}", &id[..6]));
+    assert_eq!(removed["id"], id);
+    let detached = said(&fixture, "detach --iface enp0s8");
+    assert_eq!(detached["networks"], serde_json::json!(["web"]));
+    assert_eq!(said(&fixture, "network remove web")["name"], "web");
 }
 
 #[test]

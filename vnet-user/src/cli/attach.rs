@@ -2,15 +2,18 @@
 
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{open, output};
+use super::{
+    open,
+    output::{self, Format},
+};
 use crate::{
     control::{
         Dirs,
-        attach::{AttachOptions, News},
+        attach::{AttachOptions, Attached, News},
     },
-    datapath::{self, Programs},
     model::state::EndpointDevice,
 };
 
@@ -34,6 +37,8 @@ pub struct AttachArgs {
         value_name = "LEVEL"
     )]
     log_level: LevelFilter,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +50,28 @@ pub struct DetachArgs {
     /// Remove its endpoints too.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What `attach --json` prints.
+#[derive(Serialize)]
+struct AttachReport<'a> {
+    uplink: &'a str,
+    hook: &'static str,
+    endpoint_device: &'static str,
+    /// `attached`, `replaced` or `unchanged`.
+    result: &'static str,
+    /// Why this endpoint device; only when it was chosen now.
+    reason: Option<&'a str>,
+}
+
+/// What `detach --json` prints.
+#[derive(Serialize)]
+struct DetachReport<'a> {
+    uplink: &'a str,
+    /// Networks that are kept for the next attach.
+    networks: Vec<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -61,6 +88,7 @@ impl AttachArgs {
             endpoint_device,
             foreground,
             log_level,
+            format,
         } = self;
         let options = AttachOptions {
             endpoint_device: match endpoint_device {
@@ -71,43 +99,58 @@ impl AttachArgs {
             log_level,
         };
         let mut vnet = open(dirs).await?;
-        let attached = vnet.attach(&iface, options).await?;
+        let mut attached = vnet.attach(&iface, options).await?;
         output::notices(&vnet.notices);
-        let (hook, device) = (attached.hook.name(), attached.endpoint_device.name());
-        match attached.news {
-            News::Attached(reason) => {
-                println!("{iface}: attached ({hook}, endpoint device {device}: {reason})");
-            }
-            News::Replaced => {
-                println!("{iface}: already attached ({hook}, {device}), programs replaced");
-            }
-            News::Nothing => println!("{iface}: already attached ({hook}, {device})"),
-        }
+        report(&attached, format)?;
         // Other commands must go on while this one stays.
         drop(vnet);
-        match attached.loaded {
-            Some(programs) if foreground && log_level != LevelFilter::Off => {
-                follow(programs).await?;
-                // Nothing of the log stays on the packet path.
-                let quiet = AttachOptions {
-                    log_level: LevelFilter::Off,
-                    ..options
-                };
-                open(dirs).await?.attach(&iface, quiet).await?;
-            }
-            _ if foreground => interrupted().await?,
-            _ => {}
+        if !foreground {
+            return Ok(());
+        }
+        tokio::select! {
+            result = attached.follow_log() => result?,
+            result = interrupted() => result?,
+        }
+        if log_level != LevelFilter::Off {
+            // Nothing of the log stays on the packet path.
+            let mut vnet = open(dirs).await?;
+            vnet.stop_logging(&attached.uplink, log_level).await?;
         }
         Ok(())
     }
 }
 
-/// Prints what the programs log, until the user or the system wants an end.
-async fn follow(mut programs: Programs) -> anyhow::Result<()> {
-    tokio::select! {
-        result = datapath::log::follow(&mut programs) => Ok(result?),
-        result = interrupted() => result,
-    }
+/// One line that says what was chosen and why.
+fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
+    let Attached {
+        uplink,
+        hook,
+        endpoint_device,
+        news,
+        loaded: _,
+    } = attached;
+    let (hook, device) = (hook.name(), endpoint_device.name());
+    let (result, reason) = match news {
+        News::Attached(reason) => ("attached", Some(reason.as_str())),
+        News::Replaced => ("replaced", None),
+        News::Nothing => ("unchanged", None),
+    };
+    let value = AttachReport {
+        uplink,
+        hook,
+        endpoint_device: device,
+        result,
+        reason,
+    };
+    format.print(&value, || match news {
+        News::Attached(reason) => {
+            format!("{uplink}: attached ({hook}, endpoint device {device}: {reason})")
+        }
+        News::Replaced => {
+            format!("{uplink}: already attached ({hook}, {device}), programs replaced")
+        }
+        News::Nothing => format!("{uplink}: already attached ({hook}, {device})"),
+    })
 }
 
 async fn interrupted() -> anyhow::Result<()> {
@@ -121,21 +164,25 @@ async fn interrupted() -> anyhow::Result<()> {
 
 impl DetachArgs {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
-        let Self { iface, force } = self;
+        let Self {
+            iface,
+            force,
+            format,
+        } = self;
         let mut vnet = open(dirs).await?;
-        vnet.detach(&iface, force).await?;
-        println!("{iface}: detached");
-        let kept: Vec<_> = vnet
-            .state()
-            .networks_on(&iface)
-            .map(|(name, _)| name.as_str())
-            .collect();
-        if !kept.is_empty() {
-            println!(
-                "{iface}: networks kept for the next attach: {}",
+        let uplink = vnet.detach(&iface, force).await?;
+        output::notices(&vnet.notices);
+        let networks = vnet.state().networks_on(&uplink);
+        let report = DetachReport {
+            uplink: &uplink,
+            networks: networks.map(|(name, _)| name.as_str()).collect(),
+        };
+        format.print(&report, || match report.networks.as_slice() {
+            [] => format!("{uplink}: detached"),
+            kept => format!(
+                "{uplink}: detached\n{uplink}: networks kept for the next attach: {}",
                 kept.join(", ")
-            );
-        }
-        Ok(())
+            ),
+        })
     }
 }

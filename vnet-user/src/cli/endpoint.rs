@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{open, output};
+use super::{
+    open,
+    output::{self, Format},
+};
 use crate::{
-    control::{Dirs, status::EndpointStatus},
+    control::{Dirs, Vnet, status::EndpointStatus},
     model::{EndpointRequest, MacAddr, vlan},
 };
 
@@ -15,23 +19,28 @@ pub enum EndpointCommand {
     /// Give a container an interface in a network.
     Add(AddArgs),
     /// List the endpoints.
+    #[command(after_help = "Example: vnet-user endpoint list --network web --json")]
     List {
         /// Those of one network only.
         #[arg(long)]
         network: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// Show one endpoint, by its id or the beginning of it.
+    #[command(after_help = "Example: vnet-user endpoint inspect 3fa2")]
     Inspect {
         id: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// Remove an endpoint, by its id or the beginning of it.
-    Remove { id: String },
+    #[command(after_help = "Example: vnet-user endpoint remove 3fa2")]
+    Remove {
+        id: String,
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +48,7 @@ pub enum EndpointCommand {
     after_help = "Example: vnet-user endpoint add --network web --netns c1 --ip 192.168.200.2"
 )]
 pub struct AddArgs {
+    /// The network, by its name.
     #[arg(long)]
     network: String,
     /// The container's network namespace: a name from `ip netns`, a path, or a process id.
@@ -53,40 +63,50 @@ pub struct AddArgs {
     /// The interface's name in the container.
     #[arg(long, default_value = "eth0", value_name = "NAME")]
     ifname: String,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl EndpointCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
             Self::Add(args) => args.run(dirs).await,
-            Self::List { network, json } => {
-                let endpoints = open(dirs).await?.endpoint_status(network.as_deref())?;
-                if json {
+            Self::List { network, format } => {
+                let vnet = open(dirs).await?;
+                output::notices(&vnet.notices);
+                let endpoints = vnet.endpoint_status(network.as_deref())?;
+                if format.json {
                     return output::json(&endpoints);
                 }
                 print(&endpoints);
                 Ok(())
             }
-            Self::Inspect { id, json } => {
+            Self::Inspect { id, format } => {
                 let vnet = open(dirs).await?;
-                let id = vnet.endpoint(&id)?.0.clone();
-                let endpoints = vnet.endpoint_status(None)?.into_iter();
-                let endpoint: Vec<_> = endpoints.filter(|endpoint| endpoint.id == id).collect();
-                if json {
-                    return endpoint.iter().try_for_each(output::json);
+                output::notices(&vnet.notices);
+                let endpoint = one(&vnet, &id)?;
+                if format.json {
+                    return output::json(&endpoint);
                 }
-                print(&endpoint);
+                print(&[endpoint]);
                 Ok(())
             }
-            Self::Remove { id } => {
+            Self::Remove { id, format } => {
                 let mut vnet = open(dirs).await?;
-                vnet.remove_endpoint(&id).await?;
+                let id = vnet.remove_endpoint(&id).await?;
                 output::notices(&vnet.notices);
-                println!("{id}");
-                Ok(())
+                format.print(&serde_json::json!({ "id": id }), || id.to_string())
             }
         }
     }
+}
+
+/// The endpoint of an id, as it is reported.
+fn one(vnet: &Vnet, id: &str) -> anyhow::Result<EndpointStatus> {
+    let id = vnet.endpoint(id)?.0;
+    let mut endpoints = vnet.endpoint_status(None)?.into_iter();
+    let endpoint = endpoints.find(|endpoint| endpoint.id == *id);
+    endpoint.context("the endpoint went away")
 }
 
 impl AddArgs {
@@ -97,6 +117,7 @@ impl AddArgs {
             addresses,
             mac,
             ifname,
+            format,
         } = self;
         let request = EndpointRequest {
             network,
@@ -108,15 +129,16 @@ impl AddArgs {
         let mut vnet = open(dirs).await?;
         let id = vnet.add_endpoint(&request).await?;
         output::notices(&vnet.notices);
-        let (_, endpoint) = vnet.endpoint(id.as_str())?;
-        println!(
-            "{id} {} {} {} in {}",
-            endpoint.ifname,
-            endpoint.mac,
-            output::list(&endpoint.addresses),
-            endpoint.netns
-        );
-        Ok(())
+        let endpoint = one(&vnet, id.as_str())?;
+        format.print(&endpoint, || {
+            format!(
+                "{id} {} {} {} in {}",
+                endpoint.ifname,
+                endpoint.mac,
+                output::list(&endpoint.addresses),
+                endpoint.netns
+            )
+        })
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::net::IpAddr;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
-use super::{open, output};
+use super::{
+    open,
+    output::{self, Format},
+};
 use crate::{
-    control::{Dirs, status::NetworkStatus},
+    control::{Dirs, Vnet, status::NetworkStatus},
     model::{Network, NetworkRequest, Parent, VlanId, vlan},
 };
 
@@ -16,20 +20,25 @@ pub enum NetworkCommand {
     /// Create a network on an attached NIC.
     Create(CreateArgs),
     /// List the networks.
+    #[command(after_help = "Example: vnet-user network list --json")]
     List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// Show one network.
+    #[command(after_help = "Example: vnet-user network inspect web")]
     Inspect {
         name: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// Remove a network without endpoints.
-    Remove { name: String },
+    #[command(after_help = "Example: vnet-user network remove web")]
+    Remove {
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +47,7 @@ pub enum NetworkCommand {
                   --subnet 192.168.200.0/24 --gateway 192.168.200.100"
 )]
 pub struct CreateArgs {
+    /// What the network shall be called.
     name: String,
     /// The attached NIC; `enp0s8.200` means `--parent enp0s8 --vlan 200`, and makes no interface.
     #[arg(long)]
@@ -54,40 +64,50 @@ pub struct CreateArgs {
     /// The endpoints' MTU in bytes, where it is not the NIC's.
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl NetworkCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
             Self::Create(args) => args.run(dirs).await,
-            Self::List { json } => {
-                let networks = open(dirs).await?.network_status();
-                if json {
+            Self::List { format } => {
+                let vnet = open(dirs).await?;
+                output::notices(&vnet.notices);
+                let networks = vnet.network_status();
+                if format.json {
                     return output::json(&networks);
                 }
                 print(&networks);
                 Ok(())
             }
-            Self::Inspect { name, json } => {
+            Self::Inspect { name, format } => {
                 let vnet = open(dirs).await?;
-                vnet.network(&name)?;
-                let networks = vnet.network_status().into_iter();
-                let network: Vec<_> = networks.filter(|network| network.name == name).collect();
-                if json {
-                    return network.iter().try_for_each(output::json);
+                output::notices(&vnet.notices);
+                let network = one(&vnet, &name)?;
+                if format.json {
+                    return output::json(&network);
                 }
-                print(&network);
+                print(&[network]);
                 Ok(())
             }
-            Self::Remove { name } => {
+            Self::Remove { name, format } => {
                 let mut vnet = open(dirs).await?;
                 vnet.remove_network(&name).await?;
                 output::notices(&vnet.notices);
-                println!("{name}");
-                Ok(())
+                format.print(&serde_json::json!({ "name": name }), || name.clone())
             }
         }
     }
+}
+
+/// The network of a name, as it is reported.
+fn one(vnet: &Vnet, name: &str) -> anyhow::Result<NetworkStatus> {
+    vnet.network(name)?;
+    let mut networks = vnet.network_status().into_iter();
+    let network = networks.find(|network| network.name == name);
+    network.context("the network went away")
 }
 
 impl CreateArgs {
@@ -99,10 +119,12 @@ impl CreateArgs {
             subnets,
             gateways,
             mtu,
+            format,
         } = self;
         let mut vnet = open(dirs).await?;
         let attached = |name: &str| vnet.state().uplinks.contains_key(name);
         let Parent { uplink, vlan } = Parent::parse(&parent, vlan, attached)?;
+        let uplink = vnet.uplink_name(&uplink).await?;
         let network = Network {
             uplink,
             vlan,
@@ -116,8 +138,7 @@ impl CreateArgs {
         };
         vnet.create_network(request).await?;
         output::notices(&vnet.notices);
-        println!("{name}");
-        Ok(())
+        format.print(&one(&vnet, &name)?, || name.clone())
     }
 }
 

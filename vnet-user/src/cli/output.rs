@@ -1,19 +1,30 @@
 //! What commands print: tables for people, JSON for programs.
 
+use clap::Args;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-/// A failure with its causes, as one line: what was asked, what was found, the kernel's own error.
-pub fn one_line(error: &anyhow::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        // Some libraries print their cause themselves.
-        if !parts.last().is_some_and(|last| last.contains(&text)) {
-            parts.push(text);
+/// How a command prints what it did: a line for people, or JSON.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Format {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Format {
+    /// Prints a value as JSON, or its line.
+    pub fn print(
+        self,
+        value: &impl Serialize,
+        line: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return json(value);
         }
+        println!("{}", line());
+        Ok(())
     }
-    parts.join(": ").replace('\n', " ")
 }
 
 /// Prints a value as JSON.
@@ -81,15 +92,5 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16384.0 PiB");
-    }
-
-    #[test]
-    fn causes_are_one_line() {
-        let cause = std::io::Error::other("Operation not permitted\n(really)");
-        let error = anyhow::Error::from(cause).context("cannot attach");
-        assert_eq!(
-            one_line(&error),
-            "cannot attach: Operation not permitted (really)"
-        );
     }
 }

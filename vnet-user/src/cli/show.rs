@@ -32,8 +32,9 @@ impl ShowArgs {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         let Self { iface, json } = self;
         let vnet = open(dirs).await?;
+        output::notices(&vnet.notices);
         let report = Report {
-            uplinks: vnet.uplink_status(iface.as_deref())?,
+            uplinks: vnet.uplink_status(iface.as_deref()).await?,
             detached_networks: vnet
                 .network_status()
                 .into_iter()
@@ -65,8 +66,11 @@ impl ShowArgs {
 
 fn print(uplink: &UplinkStatus) {
     println!(
-        "{}: {}, endpoint device {}\n",
-        uplink.name, uplink.hook, uplink.endpoint_device
+        "{}: {} ({}, endpoint device {})\n",
+        uplink.name,
+        uplink.datapath.describe(),
+        uplink.hook,
+        uplink.endpoint_device
     );
     network::print(&uplink.networks);
     println!();

@@ -1,12 +1,8 @@
-//! Attach and detach: an uplink's datapath comes and goes.
+//! Attach: an uplink's datapath comes.
 
 use super::{ControlError, Vnet};
 use crate::{
-    datapath::{
-        Maps, Programs, attach,
-        load::{self, LoadOptions},
-        replace,
-    },
+    datapath::{Maps, Programs, attach, load},
     link::Link,
     model::{
         nic::NicChanges,
@@ -24,6 +20,8 @@ pub struct AttachOptions {
 
 /// What an attach came to.
 pub struct Attached {
+    /// The interface's own name, whichever of its names was asked for.
+    pub uplink: String,
     pub hook: Hook,
     pub endpoint_device: EndpointDevice,
     pub news: News,
@@ -50,143 +48,73 @@ impl Vnet {
     /// When the interface can't be an uplink, or the kernel refuses; then nothing is changed.
     pub async fn attach(
         &mut self,
-        iface: &str,
+        name: &str,
         options: AttachOptions,
     ) -> Result<Attached, ControlError> {
-        let link = self.netlink.link(iface).await?;
+        let link = self.netlink.link(name).await?;
         if !link.is_ethernet {
-            return Err(ControlError::NotEthernet(iface.to_owned()));
+            return Err(ControlError::NotEthernet(name.to_owned()));
         }
-        if self.is_attached(&link, options)? {
-            return self.replace(&link, options);
+        let device = self.device_to_keep(&link, options).await?;
+        if self.is_attached(&link) {
+            return self.replace(&link, options.log_level);
         }
-        self.pins(iface).remove()?;
-        let pins = self.pins(iface);
-        pins.create()?;
-        self.begin(&link)?;
-        let result = self.set_up(&link, options).await;
+        let pins = self.pins(&link.name);
+        pins.check()?;
+        let before = self.begin(&link)?;
+        let result = self.set_up(&link, device, options).await;
         if result.is_err() {
-            self.tear_down_uplink(iface).await?;
+            let undone = self.undo_attach(&link.name, before).await;
+            self.note(undone);
         }
         result
     }
 
-    /// Detaches an uplink and undoes what was changed on it. Its networks stay, for the next attach.
-    ///
-    /// # Errors
-    ///
-    /// [`ControlError::UplinkInUse`] when it has endpoints and `force` is off.
-    pub async fn detach(&mut self, iface: &str, force: bool) -> Result<(), ControlError> {
-        if !self.state.uplinks.contains_key(iface) {
-            // The likeliest mistake is a wrong name, so say that rather than "not attached".
-            self.netlink.link(iface).await?;
-            return Err(ControlError::NothingToDetach(iface.to_owned()));
-        }
-        let endpoints: Vec<_> = self
-            .state
-            .endpoints_on(iface)
-            .map(|(id, _)| id.clone())
-            .collect();
-        if !endpoints.is_empty() && !force {
-            let ids: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
-            return Err(ControlError::UplinkInUse {
-                uplink: iface.to_owned(),
-                endpoints: ids.join(", "),
-            });
-        }
-        for id in endpoints {
-            self.remove_endpoint(id.as_str()).await?;
-        }
-        if let Some(uplink) = self.state.uplinks.get_mut(iface) {
-            uplink.phase = Phase::Removing;
-        }
-        self.save()?;
-        self.tear_down_uplink(iface).await
+    /// True for an uplink whose datapath runs, if of another layout.
+    pub(super) fn is_attached(&self, link: &Link) -> bool {
+        let known = self.state.uplinks.get(&link.name);
+        known.is_some_and(|uplink| uplink.ifindex == link.index) && self.pins(&link.name).exist()
     }
 
-    fn is_attached(&self, link: &Link, options: AttachOptions) -> Result<bool, ControlError> {
-        let Some(uplink) = self.state.uplinks.get(&link.name) else {
-            return Ok(false);
-        };
-        if uplink.ifindex != link.index || !self.pins(&link.name).exist() {
-            return Ok(false);
-        }
-        match options.endpoint_device {
-            Some(asked) if asked != uplink.endpoint_device => Err(ControlError::OtherDevice {
-                uplink: link.name.clone(),
-                now: uplink.endpoint_device.name(),
-                asked: asked.name(),
-            }),
-            _ => Ok(true),
-        }
-    }
-
-    /// Replaces an attached uplink's programs, if they are of another build or log level. Maps and
-    /// links stay, so no frame is lost.
-    fn replace(&mut self, link: &Link, options: AttachOptions) -> Result<Attached, ControlError> {
-        let pins = self.pins(&link.name);
-        let uplink = self.uplink(&link.name)?;
-        let (hook, endpoint_device) = (uplink.hook, uplink.endpoint_device);
-        let programs = load::build_id(options.log_level);
-        let mut attached = Attached {
-            hook,
-            endpoint_device,
-            news: News::Nothing,
-            loaded: None,
-        };
-        if uplink.programs == programs {
-            return Ok(attached);
-        }
-        let options = LoadOptions {
-            uplink_ifindex: link.index,
-            endpoint_device,
-            log_level: options.log_level,
-        };
-        let mut loaded = load::load(options, &pins)?;
-        replace::pinned(&mut loaded, &pins)?;
-        replace::uplink(&mut loaded, hook, &link.name, &pins)?;
-        for (id, _) in self.state.endpoints_on(&link.name) {
-            replace::endpoint(&mut loaded, endpoint_device, hook, &id.host_ifname(), &pins)?;
-        }
-        self.uplink_mut(&link.name)?.programs = programs;
-        self.save()?;
-        attached.news = News::Replaced;
-        attached.loaded = Some(loaded);
-        Ok(attached)
-    }
-
-    fn begin(&mut self, link: &Link) -> Result<(), ControlError> {
-        let nic = match self.state.uplinks.get(&link.name) {
-            Some(old) if old.ifindex == link.index => old.nic.clone(),
-            _ => NicChanges::default(),
-        };
+    /// Writes down what is coming. Returns what was known of the uplink.
+    fn begin(&mut self, link: &Link) -> Result<Option<Uplink>, ControlError> {
+        let before = self.state.uplinks.get(&link.name).cloned();
+        // On an interface that came back under another index, nothing of ours is left to undo.
+        let same = before.as_ref().filter(|old| old.ifindex == link.index);
         let uplink = Uplink {
             phase: Phase::Adding,
             ifindex: link.index,
-            hook: Hook::Tcx,
-            endpoint_device: EndpointDevice::Veth,
+            hook: same.map_or(Hook::Tcx, |old| old.hook),
+            endpoint_device: same.map_or(EndpointDevice::Veth, |old| old.endpoint_device),
             programs: String::new(),
-            made_clsact: false,
-            nic,
+            layout: vnet_common::LAYOUT,
+            made_clsact: same.is_some_and(|old| old.made_clsact),
+            nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
         };
         self.state.uplinks.insert(link.name.clone(), uplink);
-        self.save()
+        self.save()?;
+        Ok(before)
     }
 
     async fn set_up(
         &mut self,
         link: &Link,
+        device: Option<EndpointDevice>,
         options: AttachOptions,
     ) -> Result<Attached, ControlError> {
-        let (mut programs, endpoint_device, reason) = self.load_for_device(link, options).await?;
         let pins = self.pins(&link.name);
-        load::pin(&mut programs, &pins)?;
+        pins.remove()?;
+        pins.create()?;
+        let (mut programs, endpoint_device, reason) =
+            self.load_for_device(link, device, options).await?;
         let mut maps = Maps::open(&pins)?;
         maps.set_segments(&self.state.segments_on(&link.name))?;
         let hook = self.hook_up(&mut programs, link).await?;
         let uplink = self.uplink_mut(&link.name)?;
         uplink.hook = hook;
         uplink.endpoint_device = endpoint_device;
+        // From here on there is a datapath, to which endpoints can be added.
+        load::pin(&mut programs, &pins)?;
         self.restore_endpoints(&link.name, &mut maps)?;
         self.apply_nic(&link.name).await?;
         let uplink = self.uplink_mut(&link.name)?;
@@ -194,6 +122,7 @@ impl Vnet {
         uplink.phase = Phase::Ready;
         self.save()?;
         Ok(Attached {
+            uplink: link.name.clone(),
             hook,
             endpoint_device,
             news: News::Attached(reason),
@@ -211,63 +140,29 @@ impl Vnet {
         if attach::uplink_by_tcx(programs, &link.name, &pins)? {
             return Ok(Hook::Tcx);
         }
-        let made_clsact = !self.netlink.has_clsact(link.index).await?;
+        let has_clsact = self.netlink.has_clsact(link.index).await?;
         let uplink = self.uplink_mut(&link.name)?;
         uplink.hook = Hook::Clsact;
-        uplink.made_clsact = made_clsact;
+        uplink.made_clsact |= !has_clsact;
         self.save()?;
         attach::uplink_by_clsact(programs, &link.name)?;
         Ok(Hook::Clsact)
     }
 
-    /// Takes an uplink down to nothing, whatever of it is there.
-    pub(super) async fn tear_down_uplink(&mut self, iface: &str) -> Result<(), ControlError> {
-        let Some(uplink) = self.state.uplinks.get(iface).cloned() else {
-            return Ok(());
-        };
-        let link = self.netlink.find(iface).await?;
-        if let Some(link) = link.filter(|link| link.index == uplink.ifindex) {
-            if uplink.hook == Hook::Clsact {
-                attach::detach_clsact(iface)?;
-                if uplink.made_clsact && !self.netlink.has_filters(link.index).await? {
-                    self.netlink.remove_clsact(link.index).await?;
-                }
+    /// Takes back an attach that failed. An uplink that has endpoints stays known, for the next attach to give them
+    /// their datapath again.
+    async fn undo_attach(
+        &mut self,
+        iface: &str,
+        before: Option<Uplink>,
+    ) -> Result<(), ControlError> {
+        match before {
+            Some(before) if self.state.endpoints_on(iface).next().is_some() => {
+                self.pins(iface).remove()?;
+                self.state.uplinks.insert(iface.to_owned(), before);
+                self.save()
             }
-            self.undo_nic(iface, &link).await?;
+            _ => self.tear_down_uplink(iface).await,
         }
-        self.remove_probe().await?;
-        self.pins(iface).remove()?;
-        self.state.uplinks.remove(iface);
-        self.save()
-    }
-
-    pub(super) fn uplink_mut(&mut self, iface: &str) -> Result<&mut Uplink, ControlError> {
-        self.state
-            .uplinks
-            .get_mut(iface)
-            .ok_or_else(|| ControlError::NotAttached {
-                uplink: iface.to_owned(),
-            })
-    }
-
-    pub(super) fn uplink(&self, iface: &str) -> Result<&Uplink, ControlError> {
-        self.state
-            .uplinks
-            .get(iface)
-            .ok_or_else(|| ControlError::NotAttached {
-                uplink: iface.to_owned(),
-            })
-    }
-
-    /// The uplink's interface as it is now.
-    pub(super) async fn uplink_link(&self, iface: &str) -> Result<Link, ControlError> {
-        let uplink = self.uplink(iface)?;
-        let link = self.netlink.link(iface).await?;
-        if link.index != uplink.ifindex || !self.pins(iface).exist() {
-            return Err(ControlError::NotAttached {
-                uplink: iface.to_owned(),
-            });
-        }
-        Ok(link)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         load::{self, LoadOptions},
     },
     link::{Link, Netns, pair::PairSpec},
-    model::state::EndpointDevice,
+    model::{Sizes, state::EndpointDevice},
 };
 
 /// The pair that tries netkit out.
@@ -16,10 +16,35 @@ const PROBE_PEER: &str = "vnet-probe-c";
 const PROBE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
 impl Vnet {
-    /// Loads the programs for netkit if that is wanted and works, else for veth.
+    /// The device to attach with where there is no choice: what is asked for, or what the uplink or its endpoints have.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::OtherDevice`] when they have another than the one asked for.
+    pub(super) async fn device_to_keep(
+        &self,
+        link: &Link,
+        options: AttachOptions,
+    ) -> Result<Option<EndpointDevice>, ControlError> {
+        let mut existing = self.device_of_endpoints(&link.name).await?;
+        if existing.is_none() && self.is_attached(link) {
+            existing = Some(self.uplink(&link.name)?.endpoint_device);
+        }
+        match (existing, options.endpoint_device) {
+            (Some(now), Some(asked)) if now != asked => Err(ControlError::OtherDevice {
+                uplink: link.name.clone(),
+                now: now.name(),
+                asked: asked.name(),
+            }),
+            (existing, asked) => Ok(existing.or(asked)),
+        }
+    }
+
+    /// Loads the programs for `device`; without one, for netkit if it works, else for veth. Says why.
     pub(super) async fn load_for_device(
         &self,
         link: &Link,
+        device: Option<EndpointDevice>,
         options: AttachOptions,
     ) -> Result<(Programs, EndpointDevice, String), ControlError> {
         let pins = self.pins(&link.name);
@@ -31,31 +56,26 @@ impl Vnet {
             };
             load::load(options, &pins)
         };
-        let has_veth = |uplink| {
-            let mut endpoints = self.state.endpoints_on(uplink);
-            endpoints.next().is_some()
+        let why = match options.endpoint_device {
+            Some(_) => "as asked",
+            None => "as its endpoints have it",
         };
-        if options.endpoint_device == Some(EndpointDevice::Veth) {
-            return Ok((
-                load(EndpointDevice::Veth)?,
-                EndpointDevice::Veth,
-                "as asked".into(),
-            ));
-        }
-        if options.endpoint_device.is_none() && has_veth(&link.name) {
-            let device = self.device_of_endpoints(&link.name).await?;
-            return Ok((load(device)?, device, "as its endpoints have it".into()));
-        }
-        let asked = options.endpoint_device.is_some();
-        match self.netkit(load).await {
-            Ok(programs) if asked => Ok((programs, EndpointDevice::Netkit, "as asked".into())),
-            Ok(programs) => Ok((programs, EndpointDevice::Netkit, "it works here".into())),
-            Err(error) if asked => Err(ControlError::NoNetkit(Box::new(error))),
-            Err(error) => {
-                let cause = root_cause(&error);
-                let reason = format!("netkit does not work here: {cause}");
-                Ok((load(EndpointDevice::Veth)?, EndpointDevice::Veth, reason))
+        match device {
+            Some(EndpointDevice::Veth) => {
+                let programs = load(EndpointDevice::Veth)?;
+                Ok((programs, EndpointDevice::Veth, why.to_owned()))
             }
+            Some(EndpointDevice::Netkit) => match self.netkit(load).await {
+                Ok(programs) => Ok((programs, EndpointDevice::Netkit, why.to_owned())),
+                Err(error) => Err(ControlError::NoNetkit(Box::new(error))),
+            },
+            None => match self.netkit(load).await {
+                Ok(programs) => Ok((programs, EndpointDevice::Netkit, "it works here".into())),
+                Err(error) => {
+                    let reason = format!("netkit does not work here: {}", root_cause(&error));
+                    Ok((load(EndpointDevice::Veth)?, EndpointDevice::Veth, reason))
+                }
+            },
         }
     }
 
@@ -72,9 +92,10 @@ impl Vnet {
             ifname: PROBE_PEER,
             netns: &netns,
             mac: PROBE_MAC,
-            mtu: 1500,
-            gso_max_size: None,
-            gso_max_segs: None,
+            sizes: Sizes {
+                mtu: 1500,
+                ..Sizes::default()
+            },
             alias: "vnet: tries netkit",
         };
         let host = self.netlink.create_pair(&spec).await?;
@@ -96,12 +117,14 @@ impl Vnet {
         Ok(programs)
     }
 
-    /// Removes the pair that a killed probe left.
+    /// Removes the pair that a killed probe left. An interface of another kind is somebody else's.
     pub(super) async fn remove_probe(&self) -> Result<(), ControlError> {
-        if let Some(probe) = self.netlink.find(PROBE_HOST).await? {
-            self.netlink.delete(probe.index).await?;
+        match self.netlink.find(PROBE_HOST).await? {
+            Some(probe) if probe.kind.as_deref() == Some(EndpointDevice::Netkit.name()) => {
+                Ok(self.netlink.delete(probe.index).await?)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
 
-use super::{ControlError, Vnet};
+use super::{ControlError, Vnet, error::Failures};
 use crate::{
-    datapath::{Maps, attach, maps::Member},
-    link::{Link, LinkError, Netlink, Netns, pair::PairSpec},
+    datapath::{Maps, Pins, attach, maps::Member},
+    link::{LinkError, Netlink, Netns, pair::PairSpec},
     model::{
         Endpoint, EndpointId, EndpointRequest, MacAddr, Network,
         state::{EndpointDevice, Phase},
@@ -28,42 +28,40 @@ impl Vnet {
         let link = self.uplink_link(&network.uplink).await?;
         let random = random();
         let seed = [random[0], random[1], random[2], random[3]];
-        let endpoint = request.plan(&self.state, MacAddr::try_from(link.mac)?, seed)?;
+        let mut endpoint = request.plan(&self.state, MacAddr::try_from(link.mac)?, seed)?;
         let netns = Netns::open(&request.netns)?;
-        check_netns(&netns, &endpoint.ifname)?;
+        self.check_container(&netns, &endpoint.ifname)?;
+        endpoint.netns_id = Some(netns.id());
+        endpoint.sizes = link.sizes.for_endpoint(&network);
 
         let [a, b, c, d, e, f, ..] = random;
         let id = EndpointId::from_random([a, b, c, d, e, f]);
         self.state.endpoints.insert(id.clone(), endpoint);
         self.save()?;
-        match self.set_up_endpoint(&id, &network, &link, &netns).await {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                self.tear_down_endpoint(&id).await?;
-                Err(error)
-            }
+        let result = self.set_up_endpoint(&id, &network, &netns).await;
+        if result.is_err() {
+            let undone = self.tear_down_endpoint(&id).await;
+            self.note(undone);
         }
+        result.map(|()| id)
     }
 
-    /// Removes an endpoint by its id or the beginning of it.
+    /// Removes an endpoint by its id or the beginning of it. Returns the whole id.
     ///
     /// # Errors
     ///
     /// When no endpoint, or more than one, has such an id.
-    pub async fn remove_endpoint(&mut self, id: &str) -> Result<(), ControlError> {
-        if !id.is_empty()
-            && self
-                .cleaned
-                .iter()
-                .any(|gone| gone.as_str().starts_with(id))
-        {
+    pub async fn remove_endpoint(&mut self, id: &str) -> Result<EndpointId, ControlError> {
+        let fits = |gone: &&EndpointId| !id.is_empty() && gone.as_str().starts_with(id);
+        if let Some(gone) = self.cleaned.iter().find(fits) {
             // Its container took the link along, and `repair` has just done the rest.
-            return Ok(());
+            return Ok(gone.clone());
         }
         let id = self.endpoint(id)?.0.clone();
         self.endpoint_mut(&id)?.phase = Phase::Removing;
         self.save()?;
-        self.tear_down_endpoint(&id).await
+        self.tear_down_endpoint(&id).await?;
+        Ok(id)
     }
 
     /// An endpoint by its id or the beginning of it.
@@ -88,7 +86,6 @@ impl Vnet {
         &mut self,
         id: &EndpointId,
         network: &Network,
-        uplink: &Link,
         netns: &Netns,
     ) -> Result<(), ControlError> {
         let attached = self.uplink(&network.uplink)?;
@@ -101,9 +98,7 @@ impl Vnet {
             ifname: &endpoint.ifname,
             netns,
             mac: endpoint.mac.octets(),
-            mtu: network.mtu.unwrap_or(uplink.mtu),
-            gso_max_size: uplink.gso_max_size,
-            gso_max_segs: uplink.gso_max_segs,
+            sizes: endpoint.sizes,
             alias: &format!("vnet {} {}", endpoint.network, endpoint.netns),
         };
         let host = self.netlink.create_pair(&spec).await?;
@@ -122,29 +117,31 @@ impl Vnet {
         self.save()
     }
 
-    /// Takes an endpoint down to nothing, whatever of it is there.
+    /// Takes an endpoint down to nothing, whatever of it is there. It stays known until all of it is gone.
     pub(super) async fn tear_down_endpoint(&mut self, id: &EndpointId) -> Result<(), ControlError> {
         let endpoint = self.endpoint_mut(id)?.clone();
-        let network = self.state.networks.get(&endpoint.network).cloned();
+        let network = self.network(&endpoint.network)?.clone();
         let host_ifname = id.host_ifname();
+        let mut failures = Failures::default();
         // First: a link whose program is gone would hand the container's frames to the host's stack.
-        if let Some(host) = self.netlink.find(&host_ifname).await? {
-            self.netlink.delete(host.index).await?;
+        failures.note(self.delete_link(&host_ifname).await);
+        let pins = self.pins(&network.uplink);
+        if endpoint.host_ifindex != 0 && pins.exist() {
+            failures.note(remove_rows(&pins, member(&endpoint, &network)));
         }
-        if let Some(network) = &network {
-            let pins = self.pins(&network.uplink);
-            if endpoint.host_ifindex != 0 && pins.exist() {
-                Maps::open(&pins)?.remove_endpoint(member(&endpoint, network))?;
-            }
-            pins.remove_link(&host_ifname)?;
-        }
+        failures.note(pins.remove_link(&host_ifname));
+        failures.into_result()?;
         self.state.endpoints.remove(id);
-        let Some(network) = network else {
-            return self.save();
-        };
         self.state.unsettled.insert(network.uplink.clone());
         self.save()?;
         self.settle(&network.uplink).await
+    }
+
+    async fn delete_link(&self, ifname: &str) -> Result<(), ControlError> {
+        if let Some(link) = self.netlink.find(ifname).await? {
+            self.netlink.delete(link.index).await?;
+        }
+        Ok(())
     }
 
     /// Puts an uplink's endpoints into maps and onto programs that are new.
@@ -155,37 +152,59 @@ impl Vnet {
     ) -> Result<(), ControlError> {
         let pins = self.pins(uplink);
         let attached = self.uplink(uplink)?;
+        let (device, hook) = (attached.endpoint_device, attached.hook);
+        for member in self.members(uplink)? {
+            maps.add_endpoint(member)?;
+        }
         for (id, endpoint) in self.state.endpoints_on(uplink) {
-            let network = self.network(&endpoint.network)?;
-            let (device, hook) = (attached.endpoint_device, attached.hook);
-            attach::endpoint(
-                &pins,
-                device,
-                hook,
-                &id.host_ifname(),
-                endpoint.host_ifindex,
-            )?;
-            maps.add_endpoint(member(endpoint, network))?;
+            let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
+            attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
         }
         Ok(())
     }
 
-    /// The device that an uplink's endpoints have.
+    /// An uplink's endpoints, as the maps know them.
+    pub(super) fn members(&self, uplink: &str) -> Result<Vec<Member>, ControlError> {
+        let endpoints = self.state.endpoints_on(uplink);
+        let members = endpoints.map(|(_, endpoint)| {
+            let network = self.network(&endpoint.network)?;
+            Ok(member(endpoint, network))
+        });
+        members.collect()
+    }
+
+    /// The device that an uplink's endpoints have, if it has any.
     pub(super) async fn device_of_endpoints(
         &self,
         uplink: &str,
-    ) -> Result<EndpointDevice, ControlError> {
+    ) -> Result<Option<EndpointDevice>, ControlError> {
         for (id, _) in self.state.endpoints_on(uplink) {
-            if let Some(link) = self.netlink.find(&id.host_ifname()).await?
-                && link.kind.as_deref() == Some(EndpointDevice::Netkit.name())
-            {
-                return Ok(EndpointDevice::Netkit);
+            let link = self.netlink.find(&id.host_ifname()).await?;
+            let device = link.and_then(|link| EndpointDevice::from_name(&link.kind?));
+            if device.is_some() {
+                return Ok(device);
             }
         }
-        Ok(EndpointDevice::Veth)
+        Ok(None)
     }
 
-    fn endpoint_mut(&mut self, id: &EndpointId) -> Result<&mut Endpoint, ControlError> {
+    /// A container's own namespace, without an interface of that name.
+    fn check_container(&self, netns: &Netns, ifname: &str) -> Result<(), ControlError> {
+        if netns.id() == self.netns {
+            return Err(ControlError::OwnNetns(netns.name().to_owned()));
+        }
+        let taken = netns.run(|| async { Netlink::open()?.find(ifname).await })?;
+        match taken {
+            None => Ok(()),
+            Some(_) => Err(LinkError::IfnameTaken {
+                netns: netns.name().to_owned(),
+                ifname: ifname.to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    pub(super) fn endpoint_mut(&mut self, id: &EndpointId) -> Result<&mut Endpoint, ControlError> {
         let endpoint = self.state.endpoints.get_mut(id);
         endpoint.ok_or_else(|| ControlError::NoEndpoint(id.to_string()))
     }
@@ -204,20 +223,8 @@ fn member(endpoint: &Endpoint, network: &Network) -> Member {
     }
 }
 
-/// A container's own namespace, without an interface of that name.
-fn check_netns(netns: &Netns, ifname: &str) -> Result<(), ControlError> {
-    if netns.is(&Netns::current()?) {
-        return Err(ControlError::OwnNetns(netns.name().to_owned()));
-    }
-    let taken = netns.run(|| async { Netlink::open()?.find(ifname).await })?;
-    match taken {
-        None => Ok(()),
-        Some(_) => Err(LinkError::IfnameTaken {
-            netns: netns.name().to_owned(),
-            ifname: ifname.to_owned(),
-        }
-        .into()),
-    }
+fn remove_rows(pins: &Pins, member: Member) -> Result<(), ControlError> {
+    Ok(Maps::open(pins)?.remove_endpoint(member)?)
 }
 
 /// The container's end, from inside.

@@ -1,11 +1,14 @@
 //! What can go wrong with a verb.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::{
     datapath::DatapathError,
+    error::one_line,
     link::LinkError,
-    model::{endpoint::EndpointError, mac::MacAddrError, network::NetworkError},
+    model::{NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError},
     store::StoreError,
 };
 
@@ -30,6 +33,32 @@ pub enum ControlError {
     NotEthernet(String),
     #[error("{uplink:?} is not attached: run `vnet-user attach --iface {uplink}` first")]
     NotAttached { uplink: String },
+    #[error(
+        "the interface of uplink {uplink:?} is gone: once it is back, run `vnet-user attach --iface {uplink}`"
+    )]
+    UplinkGone { uplink: String },
+    #[error(
+        "the datapath of {uplink:?} is gone: run `vnet-user attach --iface {uplink}` to bring it back"
+    )]
+    DatapathGone { uplink: String },
+    #[error(
+        "the maps of {uplink:?} are of another vnet version: run `vnet-user attach --iface {uplink}` to go over to this one"
+    )]
+    OtherLayout { uplink: String },
+    #[error(
+        "uplink {old:?} is called {new:?} now, but that name has networks or an uplink of its own: rename it back"
+    )]
+    Renamed { old: String, new: String },
+    #[error(
+        "this command runs in network namespace {here}, but {uplinks} was attached in {known}: run it there, \
+         or, if that namespace is gone, remove {state}"
+    )]
+    OtherNetns {
+        uplinks: String,
+        here: NetnsId,
+        known: NetnsId,
+        state: PathBuf,
+    },
     #[error("{0:?} is not attached: `vnet-user show` shows what is")]
     NothingToDetach(String),
     #[error(
@@ -56,10 +85,48 @@ pub enum ControlError {
     AmbiguousEndpoint { id: String, count: usize },
     #[error("network namespace {0:?} is the uplink's own: a container's was expected")]
     OwnNetns(String),
+    #[error("{0}")]
+    Several(String),
     #[error("cannot {what}")]
     Io {
         what: &'static str,
         #[source]
         source: std::io::Error,
     },
+}
+
+impl ControlError {
+    /// True where an uplink's datapath is not there to be changed, which an attach makes up for.
+    pub(super) fn is_not_running(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAttached { .. }
+                | Self::UplinkGone { .. }
+                | Self::DatapathGone { .. }
+                | Self::OtherLayout { .. }
+        )
+    }
+}
+
+/// What went wrong in a teardown, which goes on after each failure so that as little as possible is left.
+#[derive(Default)]
+pub(super) struct Failures(Vec<ControlError>);
+
+impl Failures {
+    /// Keeps the failure, or gives the value.
+    pub(super) fn note<T, E: Into<ControlError>>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.0.push(error.into())).ok()
+    }
+
+    /// All of them as one.
+    pub(super) fn into_result(mut self) -> Result<(), ControlError> {
+        match self.0.len() {
+            0 => Ok(()),
+            1 => Err(self.0.remove(0)),
+            _ => {
+                let lines: Vec<_> = self.0.iter().map(|error| one_line(error)).collect();
+                Err(ControlError::Several(lines.join("; ")))
+            }
+        }
+    }
 }

@@ -11,18 +11,22 @@ impl Vnet {
     /// When the uplink is not attached or the request breaks a rule; then nothing is changed.
     pub async fn create_network(&mut self, request: NetworkRequest) -> Result<(), ControlError> {
         let uplink = request.network.uplink.clone();
-        // A name that no interface has deserves that answer.
-        self.netlink.link(&uplink).await?;
+        if !self.state.uplinks.contains_key(&uplink) {
+            // A name that no interface has deserves that answer.
+            self.netlink.link(&uplink).await?;
+        }
         let link = self.uplink_link(&uplink).await?;
-        request.validate(&self.state, link.mtu)?;
+        request.validate(&self.state, link.sizes.mtu)?;
         let NetworkRequest { name, network } = request;
         self.state.networks.insert(name.clone(), network);
         self.state.unsettled.insert(uplink.clone());
         self.save()?;
         let settled = self.settle(&uplink).await;
         if settled.is_err() {
+            // The uplink stays unsettled, so the next command takes the segment out again.
             self.state.networks.remove(&name);
-            self.save()?;
+            let undone = self.save();
+            self.note(undone);
         }
         settled
     }

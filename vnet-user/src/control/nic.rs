@@ -2,88 +2,114 @@
 
 use super::{ControlError, Vnet};
 use crate::{
+    error::one_line,
     link::{Link, ethtool},
-    model::nic::{self, NicChanges, NicStatus, VlanFilter},
+    model::nic::{self, NicChanges, NicStatus, NicStep, Refused},
 };
 
 impl Vnet {
     /// Changes on the NIC what the networks and endpoints of now need, and undoes what they no
-    /// longer need.
+    /// longer need. What the driver refuses, promiscuous mode stands in for.
     pub(super) async fn apply_nic(&mut self, iface: &str) -> Result<(), ControlError> {
-        let link = self.netlink.link(iface).await?;
-        let old = self.uplink(iface)?.nic.clone();
-        let now = NicStatus {
-            promiscuous: link.promiscuous && !old.promiscuous,
-            allmulticast: link.allmulticast && !old.allmulticast,
-            vlan_filter: match old.vlan_filter_off {
-                true => VlanFilter::On,
-                false => ethtool::vlan_filter(iface)?,
-            },
+        let link = self.netlink.find_index(self.uplink(iface)?.ifindex).await?;
+        let Some(link) = link else {
+            return Err(ControlError::UplinkGone {
+                uplink: iface.to_owned(),
+            });
         };
-        let wanted = nic::wanted(&self.state, iface, now);
-        self.change_nic(iface, &link, old, wanted).await
+        let mut refused = Refused::default();
+        // Each round but the last finds one more thing refused, of two.
+        loop {
+            let now = self.nic_status(&link).await?;
+            let ours = self.uplink(iface)?.nic.clone();
+            let wanted = nic::wanted(&self.state, iface, &ours, &now, refused);
+            let found = self.change_nic(iface, &link, &ours, wanted, &now).await?;
+            if found == Refused::default() {
+                return Ok(());
+            }
+            refused.vlan_filter |= found.vlan_filter;
+            refused.unicast |= found.unicast;
+        }
     }
 
     /// Undoes all that was changed.
     pub(super) async fn undo_nic(&mut self, iface: &str, link: &Link) -> Result<(), ControlError> {
-        let old = self.uplink(iface)?.nic.clone();
-        self.change_nic(iface, link, old, NicChanges::default())
-            .await
+        let now = self.nic_status(link).await?;
+        let ours = self.uplink(iface)?.nic.clone();
+        let nothing = NicChanges::default();
+        let undone = self.change_nic(iface, link, &ours, nothing, &now).await;
+        undone.map(drop)
     }
 
+    async fn nic_status(&self, link: &Link) -> Result<NicStatus, ControlError> {
+        // Read again: a flag may have been changed since the caller looked.
+        let link = self.netlink.link(&link.name).await?;
+        Ok(NicStatus {
+            promiscuous: link.promiscuous,
+            allmulticast: link.allmulticast,
+            vlan_filter: ethtool::vlan_filter(&link.name)?,
+            unicast: self.netlink.unicast_filter(&link).await?,
+        })
+    }
+
+    /// Makes the steps to what is wanted. Ends at the first that the driver refuses and something else can do.
     async fn change_nic(
         &mut self,
         iface: &str,
         link: &Link,
-        old: NicChanges,
-        mut wanted: NicChanges,
-    ) -> Result<(), ControlError> {
-        if old == wanted {
-            return Ok(());
+        ours: &NicChanges,
+        wanted: NicChanges,
+        now: &NicStatus,
+    ) -> Result<Refused, ControlError> {
+        let steps = nic::steps(ours, &wanted, now);
+        if steps.is_empty() && *ours == wanted {
+            return Ok(Refused::default());
         }
         // Written first: if this process dies half-way, the next one knows what may have to go.
-        self.uplink_mut(iface)?.nic = NicChanges {
-            promiscuous: old.promiscuous || wanted.promiscuous,
-            allmulticast: old.allmulticast || wanted.allmulticast,
-            vlan_filter_off: old.vlan_filter_off || wanted.vlan_filter_off,
-            unicast: old.unicast.union(&wanted.unicast).copied().collect(),
-        };
+        self.uplink_mut(iface)?.nic = ours.union(&wanted);
         self.save()?;
-        if old.vlan_filter_off != wanted.vlan_filter_off {
-            ethtool::set_vlan_filter(iface, !wanted.vlan_filter_off)?;
-        }
-        if old.promiscuous != wanted.promiscuous {
-            self.netlink
-                .set_promiscuous(link, wanted.promiscuous)
-                .await?;
-        }
-        if old.allmulticast != wanted.allmulticast {
-            self.netlink
-                .set_allmulticast(link, wanted.allmulticast)
-                .await?;
-        }
-        for mac in old.unicast.difference(&wanted.unicast) {
-            self.netlink.remove_unicast(link, *mac).await?;
-        }
-        let added: Vec<_> = wanted.unicast.difference(&old.unicast).copied().collect();
-        for mac in added {
-            if !self.netlink.add_unicast(link, mac).await? {
-                // The user's own entry, which is not ours to undo.
-                wanted.unicast.remove(&mac);
+        for step in steps {
+            let refused = self.take_step(link, step).await?;
+            if refused != Refused::default() {
+                return Ok(refused);
             }
         }
-        if wanted.promiscuous && !old.promiscuous {
-            self.notices.push(format!(
-                "{iface}: promiscuous mode on, because its rx-vlan-filter drops VLANs and the driver \
-                 does not let it be switched off"
-            ));
-        }
-        if wanted.vlan_filter_off && !old.vlan_filter_off {
-            self.notices.push(format!(
-                "{iface}: rx-vlan-filter off, because it drops VLANs"
-            ));
-        }
         self.uplink_mut(iface)?.nic = wanted;
-        self.save()
+        self.save().map(|()| Refused::default())
+    }
+
+    async fn take_step(&mut self, link: &Link, step: NicStep) -> Result<Refused, ControlError> {
+        let iface = &link.name;
+        let mut refused = Refused::default();
+        match step {
+            NicStep::SetVlanFilter(false) => match ethtool::set_vlan_filter(iface, false) {
+                Ok(()) => self.notices.push(format!(
+                    "{iface}: rx-vlan-filter off, because it drops VLANs"
+                )),
+                Err(error) => {
+                    self.notices.push(format!("{iface}: {}", one_line(&error)));
+                    refused.vlan_filter = true;
+                }
+            },
+            NicStep::SetVlanFilter(true) => ethtool::set_vlan_filter(iface, true)?,
+            NicStep::SetPromiscuous(on) => {
+                self.netlink.set_promiscuous(link, on).await?;
+                if on {
+                    self.notices.push(format!(
+                        "{iface}: promiscuous mode on, because the driver does not let its filters be \
+                         opened otherwise"
+                    ));
+                }
+            }
+            NicStep::SetAllmulticast(on) => self.netlink.set_allmulticast(link, on).await?,
+            NicStep::AddUnicast(mac) => {
+                if let Err(error) = self.netlink.add_unicast(link, mac).await {
+                    self.notices.push(format!("{iface}: {}", one_line(&error)));
+                    refused.unicast = true;
+                }
+            }
+            NicStep::RemoveUnicast(mac) => self.netlink.remove_unicast(link, mac).await?,
+        }
+        Ok(refused)
     }
 }

@@ -1,47 +1,64 @@
 //! Mends what a killed command, a dead container or a reboot left behind.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
+    error::one_line,
+    link::Link,
     model::{EndpointId, state::Phase},
 };
 
 impl Vnet {
-    /// Undoes what was begun and completes what was to be removed.
+    /// Undoes what was begun, completes what was to be removed, and follows what changed outside. What fails is a notice,
+    /// and is tried again by the next command: a command that only looks must not fail for it.
     pub(super) async fn repair(&mut self) -> Result<(), ControlError> {
-        self.forget_other_boots()?;
-        for id in self.broken_endpoints().await? {
-            self.tear_down_endpoint(&id).await?;
-            self.cleaned.push(id);
+        let links = self.netlink.list().await?;
+        self.follow_names(&links);
+        for id in self.broken_endpoints(&links) {
+            let done = self.tear_down_endpoint(&id).await;
+            if self.note(done).is_some() {
+                self.cleaned.push(id);
+            }
         }
-        let uplinks = self.state.uplinks.iter();
-        let broken = uplinks.filter(|(_, uplink)| uplink.phase != Phase::Ready);
-        let broken: Vec<_> = broken.map(|(name, _)| name.clone()).collect();
-        for uplink in broken {
-            self.tear_down_uplink(&uplink).await?;
+        for uplink in self.broken_uplinks() {
+            let done = self.tear_down_uplink(&uplink).await;
+            self.note(done);
         }
         for uplink in self.state.unsettled.clone() {
-            self.settle(&uplink).await?;
+            let done = self.settle(&uplink).await;
+            self.note(done);
         }
+        self.follow_sizes(&links).await;
         Ok(())
+    }
+
+    /// Turns a failure that must not stop the command into a notice.
+    pub(super) fn note<T>(&mut self, result: Result<T, ControlError>) -> Option<T> {
+        result
+            .map_err(|error| self.notices.push(one_line(&error)))
+            .ok()
     }
 
     /// Brings an uplink's maps and NIC to what its networks and endpoints need. An uplink that is
     /// not there gets it when it is attached.
     pub(super) async fn settle(&mut self, uplink: &str) -> Result<(), ControlError> {
-        if self.uplink_link(uplink).await.is_ok() {
-            let segments = self.state.segments_on(uplink);
-            Maps::open(&self.pins(uplink))?.set_segments(&segments)?;
-            self.apply_nic(uplink).await?;
+        match self.uplink_link(uplink).await {
+            Ok(_) => {
+                let segments = self.state.segments_on(uplink);
+                Maps::open(&self.pins(uplink))?.set_segments(&segments)?;
+                self.apply_nic(uplink).await?;
+            }
+            Err(error) if error.is_not_running() => {}
+            Err(error) => return Err(error),
         }
         self.state.unsettled.remove(uplink);
         self.save()
     }
 
     /// Links, maps and settings of another boot are gone; networks are what the user wants.
-    fn forget_other_boots(&mut self) -> Result<(), ControlError> {
+    pub(super) fn forget_other_boots(&mut self) -> Result<(), ControlError> {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot_id = boot_id.map_err(|source| ControlError::Io {
             what: "read the kernel's boot id",
@@ -60,16 +77,26 @@ impl Vnet {
 
     /// Endpoints that are not whole: a killed command's, or those whose container took the link
     /// along when its namespace went.
-    async fn broken_endpoints(&self) -> Result<Vec<EndpointId>, ControlError> {
-        let mut broken = Vec::new();
-        for (id, endpoint) in &self.state.endpoints {
-            let host = self.netlink.find(&id.host_ifname()).await?;
-            let whole = endpoint.phase == Phase::Ready
-                && host.is_some_and(|host| host.index == endpoint.host_ifindex);
-            if !whole {
-                broken.push(id.clone());
-            }
-        }
-        Ok(broken)
+    fn broken_endpoints(&self, links: &[Link]) -> Vec<EndpointId> {
+        let there: BTreeMap<_, _> = links
+            .iter()
+            .map(|link| (link.name.as_str(), link.index))
+            .collect();
+        let endpoints = self.state.endpoints.iter();
+        let broken = endpoints.filter(|(id, endpoint)| {
+            let host = there.get(id.host_ifname().as_str());
+            endpoint.phase != Phase::Ready || host != Some(&endpoint.host_ifindex)
+        });
+        broken.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Uplinks of a killed command. One that has endpoints is never taken down for that: the next attach gives them
+    /// their datapath again.
+    fn broken_uplinks(&self) -> Vec<String> {
+        let uplinks = self.state.uplinks.iter();
+        let broken = uplinks.filter(|(name, uplink)| {
+            uplink.phase != Phase::Ready && self.state.endpoints_on(name).next().is_none()
+        });
+        broken.map(|(name, _)| name.clone()).collect()
     }
 }

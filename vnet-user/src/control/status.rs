@@ -17,6 +17,8 @@ use crate::{
 pub struct UplinkStatus {
     pub name: String,
     pub ifindex: u32,
+    /// `running`, or what is wrong.
+    pub datapath: DatapathStatus,
     pub hook: &'static str,
     pub endpoint_device: &'static str,
     /// What vnet changed on the NIC, and undoes on detach.
@@ -25,6 +27,31 @@ pub struct UplinkStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// Frames that were not delivered, by reason.
     pub reasons: BTreeMap<&'static str, u64>,
+}
+
+/// Whether an uplink's datapath runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatapathStatus {
+    Running,
+    /// The interface is gone.
+    NoInterface,
+    /// The pins are gone.
+    NoPrograms,
+    /// The maps are of another vnet version.
+    OtherVersion,
+}
+
+impl DatapathStatus {
+    /// In words, with what helps.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::NoInterface => "INTERFACE GONE: attach again once it is back",
+            Self::NoPrograms => "DATAPATH GONE: attach again to bring it back",
+            Self::OtherVersion => "of another vnet version: attach again to go over to this one",
+        }
+    }
 }
 
 /// One network.
@@ -67,29 +94,48 @@ impl Vnet {
     /// # Errors
     ///
     /// When `iface` is not attached, or the maps can't be read.
-    pub fn uplink_status(&self, iface: Option<&str>) -> Result<Vec<UplinkStatus>, ControlError> {
-        if let Some(iface) = iface {
+    pub async fn uplink_status(
+        &self,
+        iface: Option<&str>,
+    ) -> Result<Vec<UplinkStatus>, ControlError> {
+        let iface = match iface {
+            Some(iface) => Some(self.uplink_name(iface).await?),
+            None => None,
+        };
+        if let Some(iface) = &iface {
             self.uplink(iface)?;
         }
-        let uplinks = self.state.uplinks.iter();
-        let asked = uplinks.filter(|(name, _)| iface.is_none_or(|iface| iface == *name));
-        asked
-            .map(|(name, uplink)| {
-                Ok(UplinkStatus {
-                    name: name.clone(),
-                    ifindex: uplink.ifindex,
-                    hook: uplink.hook.name(),
-                    endpoint_device: uplink.endpoint_device.name(),
-                    nic: uplink.nic.clone(),
-                    networks: self.networks_where(|network| network.uplink == *name),
-                    endpoints: self.endpoints_where(|network, _| network.uplink == *name)?,
-                    reasons: match self.maps(name)? {
-                        Some(maps) => maps.reasons()?,
-                        None => BTreeMap::new(),
-                    },
-                })
-            })
-            .collect()
+        let mut found = Vec::new();
+        for (name, uplink) in &self.state.uplinks {
+            if iface.as_ref().is_some_and(|iface| iface != name) {
+                continue;
+            }
+            found.push(UplinkStatus {
+                name: name.clone(),
+                ifindex: uplink.ifindex,
+                datapath: self.datapath_status(name).await?,
+                hook: uplink.hook.name(),
+                endpoint_device: uplink.endpoint_device.name(),
+                nic: uplink.nic.clone(),
+                networks: self.networks_where(|network| network.uplink == *name),
+                endpoints: self.endpoints_where(|network, _| network.uplink == *name)?,
+                reasons: match self.maps(name)? {
+                    Some(maps) => maps.reasons()?,
+                    None => BTreeMap::new(),
+                },
+            });
+        }
+        Ok(found)
+    }
+
+    async fn datapath_status(&self, iface: &str) -> Result<DatapathStatus, ControlError> {
+        match self.uplink_link(iface).await {
+            Ok(_) => Ok(DatapathStatus::Running),
+            Err(ControlError::UplinkGone { .. }) => Ok(DatapathStatus::NoInterface),
+            Err(ControlError::DatapathGone { .. }) => Ok(DatapathStatus::NoPrograms),
+            Err(ControlError::OtherLayout { .. }) => Ok(DatapathStatus::OtherVersion),
+            Err(error) => Err(error),
+        }
     }
 
     /// All networks.
@@ -175,11 +221,12 @@ impl Vnet {
         Ok(found)
     }
 
+    /// An uplink's maps, if there are any that this build can read.
     fn maps(&self, uplink: &str) -> Result<Option<Maps>, ControlError> {
-        let pins = self.pins(uplink);
-        match pins.exist() {
-            true => Ok(Some(Maps::open(&pins)?)),
-            false => Ok(None),
+        match self.check_running(uplink, true) {
+            Ok(()) => Ok(Some(Maps::open(&self.pins(uplink))?)),
+            Err(error) if error.is_not_running() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     load::{FROM_ENDPOINT, FROM_UPLINK, program},
     netkit,
     pins::Pins,
+    replace,
 };
 use crate::model::state::{EndpointDevice, Hook};
 
@@ -131,9 +132,16 @@ fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), Datapath
         handle: CLSACT_HANDLE,
         classid: None,
     });
-    let id = program
-        .attach_with_options(ifname, TcAttachType::Ingress, options)
-        .map_err(DatapathError::program(what()))?;
+    let id = match program.attach_with_options(ifname, TcAttachType::Ingress, options) {
+        Ok(id) => id,
+        // A filter of ours, of a datapath whose pins are gone: netlink filters need no pin to live on.
+        Err(ProgramError::TcError(TcError::NetlinkError(error)))
+            if error.raw_os_error() == Some(libc::EEXIST) =>
+        {
+            return replace::by_clsact(program, ifname);
+        }
+        Err(error) => return Err(DatapathError::program(what())(error)),
+    };
     let link = program
         .take_link(id)
         .map_err(DatapathError::program(what()))?;

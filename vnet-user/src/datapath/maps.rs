@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use vnet_common::{
     Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, Reason, Segment, SegmentKey,
 };
@@ -52,9 +52,9 @@ impl Maps {
         let known: BTreeSet<u16> = self
             .segments
             .keys()
-            .filter_map(Result::ok)
-            .map(|key| key.vlan)
-            .collect();
+            .map(|key| key.map(|key| key.vlan))
+            .collect::<Result<_, _>>()
+            .map_err(DatapathError::map("list the segments"))?;
         for &vlan in wanted.difference(&known) {
             let result = self
                 .segments
@@ -155,22 +155,25 @@ impl Maps {
     /// The broadcast's loop runs as far as the highest slot in use.
     fn set_flood_slots(&mut self, vlan: u16) -> Result<(), DatapathError> {
         let key = SegmentKey { vlan };
-        if self.segments.get(&key, 0).is_err() {
-            return Ok(());
+        let what = || DatapathError::map(format!("update segment {vlan}"));
+        match self.segments.get(&key, 0) {
+            Ok(_) => {}
+            Err(MapError::KeyNotFound) => return Ok(()),
+            Err(error) => return Err(what()(error)),
         }
-        let keys = self.flood.keys().filter_map(Result::ok);
-        let slots = keys
-            .filter(|key| key.vlan == vlan)
-            .map(|key| u32::from(key.slot) + 1);
-        let segment = Segment {
-            flood_slots: slots.max().unwrap_or(0),
-        };
-        let what = DatapathError::map(format!("update segment {vlan}"));
-        self.segments.insert(key, segment, 0).map_err(what)
+        let mut flood_slots = 0;
+        for key in self.flood.keys() {
+            let FloodKey { vlan: of, slot } = key.map_err(what())?;
+            if of == vlan {
+                flood_slots = flood_slots.max(u32::from(slot) + 1);
+            }
+        }
+        let segment = Segment { flood_slots };
+        self.segments.insert(key, segment, 0).map_err(what())
     }
 }
 
-fn open<T: TryFrom<Map, Error = aya::maps::MapError>>(
+fn open<T: TryFrom<Map, Error = MapError>>(
     pins: &Pins,
     name: &'static str,
     kind: fn(MapData) -> Map,
@@ -181,10 +184,10 @@ fn open<T: TryFrom<Map, Error = aya::maps::MapError>>(
     T::try_from(kind(data)).map_err(what())
 }
 
-fn gone(result: Result<(), aya::maps::MapError>, what: String) -> Result<(), DatapathError> {
+fn gone(result: Result<(), MapError>, what: String) -> Result<(), DatapathError> {
     match result {
-        Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-        Err(aya::maps::MapError::SyscallError(error))
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
             if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
         {
             Ok(())

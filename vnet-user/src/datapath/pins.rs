@@ -45,24 +45,70 @@ impl Pins {
         self.program(super::load::FROM_ENDPOINT).exists()
     }
 
-    /// Makes the folders.
+    /// Where maps of another layout are made, to take the place of these.
+    pub fn next(&self) -> Self {
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push("%next");
+        Self {
+            dir: self.dir.with_file_name(name),
+        }
+    }
+
+    /// Puts the maps that are pinned here in the place of `old`'s.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says. Those that were moved already stay so.
+    pub fn take_over(&self, old: &Self) -> Result<(), DatapathError> {
+        for name in super::load::MAPS {
+            let (from, to) = (self.map(name), old.map(name));
+            fs::rename(&from, &to)
+                .map_err(|error| DatapathError::io(format!("replace {}", to.display()), error))?;
+        }
+        self.remove()
+    }
+
+    /// Goes by the new name of a renamed uplink. What was moved already is fine.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn rename(&self, to: &Self) -> Result<(), DatapathError> {
+        if !self.dir.exists() {
+            return Ok(());
+        }
+        fs::rename(&self.dir, &to.dir)
+            .map_err(|error| DatapathError::io(format!("rename {}", self.dir.display()), error))
+    }
+
+    /// Whether pins can be made here.
     ///
     /// # Errors
     ///
     /// [`DatapathError::NotBpffs`] where no BPF file system is mounted.
+    pub fn check(&self) -> Result<(), DatapathError> {
+        let existing = self.dir.ancestors().find(|path| path.exists());
+        let existing = existing.unwrap_or(&self.dir);
+        let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
+            DatapathError::io(format!("look at {}", existing.display()), errno.into())
+        })?;
+        if kind.filesystem_type().0 == BPF_FS_MAGIC {
+            Ok(())
+        } else {
+            Err(DatapathError::NotBpffs {
+                path: self.dir.clone(),
+            })
+        }
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pins::check`], and what the file system says.
     pub fn create(&self) -> Result<(), DatapathError> {
-        for dir in [
-            self.dir.clone(),
-            self.dir.join("programs"),
-            self.dir.join("links"),
-        ] {
-            let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(&dir);
-            let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
-                DatapathError::io(format!("look at {}", existing.display()), errno.into())
-            })?;
-            if kind.filesystem_type().0 != BPF_FS_MAGIC {
-                return Err(DatapathError::NotBpffs { path: dir });
-            }
+        self.check()?;
+        for dir in [self.dir.join("programs"), self.dir.join("links")] {
             fs::create_dir_all(&dir)
                 .map_err(|error| DatapathError::io(format!("make {}", dir.display()), error))?;
         }
@@ -98,5 +144,7 @@ mod tests {
     fn bpffs_gets_no_dots() {
         let pins = Pins::new(Path::new("/sys/fs/bpf/vnet"), "my.nic");
         assert_eq!(pins.map("fdb"), Path::new("/sys/fs/bpf/vnet/my%nic/fdb"));
+        let next = Path::new("/sys/fs/bpf/vnet/my%nic%next/fdb");
+        assert_eq!(pins.next().map("fdb"), next);
     }
 }

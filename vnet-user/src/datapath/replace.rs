@@ -71,7 +71,7 @@ fn by_link(program: &mut SchedClassifier, pin: &Path) -> Result<(), DatapathErro
     replace().map_err(DatapathError::program(what()))
 }
 
-fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), DatapathError> {
+pub(super) fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), DatapathError> {
     let what = || format!("replace the program of {ifname:?}");
     let link = SchedClassifierLink::attached(
         ifname,

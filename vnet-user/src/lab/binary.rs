@@ -89,9 +89,34 @@ impl Binary {
         self.state.path()
     }
 
+    /// Removes the pins while vnet runs, as a person might by hand.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`].
+    pub fn lose_pins(&self) -> Result<()> {
+        fs::remove_dir_all(&self.pins).map_err(LabError::io("remove the pins"))
+    }
+
+    /// The same binary, with the same state and pins, in another namespace.
+    pub fn command_in(&self, netns: &Netns, arguments: &str) -> Command {
+        self.command_of(netns.command(&self.program), arguments)
+    }
+
+    /// The command, not started yet, run by another program such as strace.
+    pub fn command_under(&self, wrapper: &str, arguments: &str) -> Command {
+        let mut words = wrapper.split_whitespace();
+        let mut command = self.netns.command(words.next().unwrap_or_default());
+        command.args(words).arg(&self.program);
+        self.command_of(command, arguments)
+    }
+
     /// The command, not started yet: for what [`Binary::run`] cannot do, like killing it half-way.
     pub fn command(&self, arguments: &str) -> Command {
-        let mut command = self.netns.command(&self.program);
+        self.command_of(self.netns.command(&self.program), arguments)
+    }
+
+    fn command_of(&self, mut command: Command, arguments: &str) -> Command {
         command
             .args(arguments.split_whitespace())
             .env("VNET_STATE_DIR", self.state.path())

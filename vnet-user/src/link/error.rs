@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::model::NetnsId;
+
 /// An operation on an interface or a namespace failed.
 #[derive(Debug, Error)]
 pub enum LinkError {
@@ -36,6 +38,10 @@ pub enum LinkError {
     },
     #[error("{path} of {name:?} is not a network namespace")]
     NotNetns { name: String, path: PathBuf },
+    #[error(
+        "network namespace {name:?} ({id}) is found neither by its name nor by a process in it"
+    )]
+    LostNetns { name: String, id: NetnsId },
     #[error("cannot work inside network namespace {name:?}")]
     Enter {
         name: String,
@@ -69,7 +75,10 @@ impl LinkError {
             | Self::Ethtool { source, .. }
             | Self::NoNetns { source, .. }
             | Self::Enter { source, .. } => source.raw_os_error(),
-            Self::NoLink(_) | Self::NotNetns { .. } | Self::IfnameTaken { .. } => None,
+            Self::NoLink(_)
+            | Self::NotNetns { .. }
+            | Self::LostNetns { .. }
+            | Self::IfnameTaken { .. } => None,
         }
     }
 }

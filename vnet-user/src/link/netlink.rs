@@ -1,11 +1,16 @@
 //! A netlink connection to the namespace of the thread that opened it.
 
+use std::pin::pin;
+
 use futures_util::TryStreamExt;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
-use rtnetlink::{Handle, LinkUnspec};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+};
+use rtnetlink::{Handle, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
 use vnet_common::Mac;
 
 use super::error::{LinkError, allow};
+use crate::model::Sizes;
 
 /// A netlink connection. It stays in the namespace where it was opened.
 pub struct Netlink {
@@ -22,11 +27,9 @@ pub struct Link {
     /// Ethernet, and neither loopback nor a tunnel.
     pub is_ethernet: bool,
     pub mac: Mac,
-    /// Bytes.
-    pub mtu: u32,
-    /// Bytes.
-    pub gso_max_size: Option<u32>,
-    pub gso_max_segs: Option<u32>,
+    pub sizes: Sizes,
+    /// The other end of a pair, counted in the namespace where that is.
+    pub peer_index: Option<u32>,
     /// The flag that a user sets, not the count behind it that `tcpdump` raises too.
     pub promiscuous: bool,
     /// The flag that a user sets.
@@ -56,38 +59,50 @@ impl Netlink {
             .ok_or_else(|| LinkError::NoLink(name.to_owned()))
     }
 
-    /// The interface of a name, if there is one.
+    /// The interface of a name or an alternative name, if there is one.
     pub async fn find(&self, name: &str) -> Result<Option<Link>, LinkError> {
-        if name.is_empty() || name.len() > 15 {
-            // The kernel's own answer to an over-long name is an unhelpful "out of range".
+        if name.is_empty() {
             return Ok(None);
         }
+        if name.len() >= libc::IFNAMSIZ {
+            return self.find_long(name).await;
+        }
         let request = self.handle.link().get().match_name(name.to_owned());
-        match request.execute().try_next().await {
-            Ok(message) => Ok(message.map(|message| Link::read(&message))),
-            Err(error) => {
-                let error = LinkError::netlink(format!("look up interface {name:?}"), &error);
-                match error.errno() {
-                    Some(libc::ENODEV) => Ok(None),
-                    _ => Err(error),
-                }
+        one(request, format!("look up interface {name:?}")).await
+    }
+
+    /// All interfaces of the namespace.
+    pub async fn list(&self) -> Result<Vec<Link>, LinkError> {
+        let messages = self.handle.link().get().execute();
+        let links = messages.map_ok(|message| Link::read(&message));
+        let links = links.try_collect().await;
+        links.map_err(|error| LinkError::netlink("list the interfaces", &error))
+    }
+
+    /// Only an alternative name (`ip link property add dev … altname …`) is so long.
+    async fn find_long(&self, name: &str) -> Result<Option<Link>, LinkError> {
+        let mut links = pin!(self.handle.link().get().execute());
+        let what = |error| LinkError::netlink("list the interfaces", &error);
+        while let Some(message) = links.try_next().await.map_err(what)? {
+            let properties = message
+                .attributes
+                .iter()
+                .filter_map(|attribute| match attribute {
+                    LinkAttribute::PropList(properties) => Some(properties),
+                    _ => None,
+                });
+            let is_name = |property: &Prop| matches!(property, Prop::AltIfName(alt) if alt == name);
+            if properties.flatten().any(is_name) {
+                return Ok(Some(Link::read(&message)));
             }
         }
+        Ok(None)
     }
 
     /// The interface of an index, if there is one.
     pub async fn find_index(&self, index: u32) -> Result<Option<Link>, LinkError> {
         let request = self.handle.link().get().match_index(index);
-        match request.execute().try_next().await {
-            Ok(message) => Ok(message.map(|message| Link::read(&message))),
-            Err(error) => {
-                let error = LinkError::netlink(format!("look up interface {index}"), &error);
-                match error.errno() {
-                    Some(libc::ENODEV) => Ok(None),
-                    _ => Err(error),
-                }
-            }
-        }
+        one(request, format!("look up interface {index}")).await
     }
 
     /// Deletes an interface, and with it the other end of a pair. One that is gone is fine.
@@ -96,6 +111,13 @@ impl Netlink {
         let result =
             result.map_err(|e| LinkError::netlink(format!("delete interface {index}"), &e));
         allow(result, &[libc::ENODEV])
+    }
+
+    /// Sets what an interface takes in one frame.
+    pub async fn set_sizes(&self, index: u32, sizes: Sizes) -> Result<(), LinkError> {
+        let message = with_sizes(LinkUnspec::new_with_index(index), sizes).build();
+        let what = format!("set the MTU of interface {index} to {}", sizes.mtu);
+        self.change(message, what).await
     }
 
     /// Brings an interface up.
@@ -111,6 +133,36 @@ impl Netlink {
     }
 }
 
+async fn one(request: LinkGetRequest, what: String) -> Result<Option<Link>, LinkError> {
+    match request.execute().try_next().await {
+        Ok(message) => Ok(message.map(|message| Link::read(&message))),
+        Err(error) => match LinkError::netlink(what, &error) {
+            error if error.errno() == Some(libc::ENODEV) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// Adds a link's sizes to a message that makes or changes it.
+pub(super) fn with_sizes(
+    mut message: LinkMessageBuilder<LinkUnspec>,
+    sizes: Sizes,
+) -> LinkMessageBuilder<LinkUnspec> {
+    let Sizes {
+        mtu,
+        gso_max_size,
+        gso_max_segs,
+    } = sizes;
+    message = message.mtu(mtu);
+    if let Some(bytes) = gso_max_size {
+        message = message.append_extra_attribute(LinkAttribute::GsoMaxSize(bytes));
+    }
+    if let Some(segments) = gso_max_segs {
+        message = message.append_extra_attribute(LinkAttribute::GsoMaxSegs(segments));
+    }
+    message
+}
+
 impl Link {
     fn read(message: &LinkMessage) -> Self {
         let flags = message.header.flags;
@@ -120,9 +172,8 @@ impl Link {
             kind: None,
             is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             mac: Mac::default(),
-            mtu: 0,
-            gso_max_size: None,
-            gso_max_segs: None,
+            sizes: Sizes::default(),
+            peer_index: None,
             promiscuous: flags.contains(LinkFlags::Promisc),
             allmulticast: flags.contains(LinkFlags::Allmulti),
         };
@@ -138,9 +189,10 @@ impl Link {
                         _ => None,
                     });
                 }
-                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::GsoMaxSize(bytes) => link.gso_max_size = Some(*bytes),
-                LinkAttribute::GsoMaxSegs(segments) => link.gso_max_segs = Some(*segments),
+                LinkAttribute::Mtu(mtu) => link.sizes.mtu = *mtu,
+                LinkAttribute::GsoMaxSize(bytes) => link.sizes.gso_max_size = Some(*bytes),
+                LinkAttribute::GsoMaxSegs(segments) => link.sizes.gso_max_segs = Some(*segments),
+                LinkAttribute::Link(index) => link.peer_index = Some(*index),
                 _ => {}
             }
         }

@@ -1,10 +1,10 @@
 //! Network namespaces: named as `ip netns` does, by a path, or by a process.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     future::Future,
     os::fd::{AsRawFd, RawFd},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
 };
@@ -12,9 +12,12 @@ use std::{
 use nix::sched::{CloneFlags, setns};
 
 use super::error::LinkError;
+use crate::model::NetnsId;
 
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
+/// Where Docker keeps those of its containers.
+const DOCKER: &str = "/run/docker/netns";
 /// The magic number of nsfs (`include/uapi/linux/magic.h`).
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
@@ -23,7 +26,7 @@ const NSFS_MAGIC: i64 = 0x6e73_6673;
 pub struct Netns {
     name: String,
     file: File,
-    identity: (u64, u64),
+    id: NetnsId,
 }
 
 impl Netns {
@@ -40,7 +43,12 @@ impl Netns {
             path: path.clone(),
             source,
         };
-        let file = File::open(&path).map_err(missing)?;
+        // Whatever the path is of, opening it must not wait for anybody (a FIFO would).
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)
+            .map_err(missing)?;
         let kind = nix::sys::statfs::fstatfs(&file).map_err(|errno| missing(errno.into()))?;
         let is_net = nsfs_is_net(&file);
         if kind.filesystem_type().0 != NSFS_MAGIC || !is_net {
@@ -52,7 +60,10 @@ impl Netns {
         let metadata = file.metadata().map_err(missing)?;
         Ok(Self {
             name: name.to_owned(),
-            identity: (metadata.dev(), metadata.ino()),
+            id: NetnsId {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+            },
             file,
         })
     }
@@ -62,14 +73,43 @@ impl Netns {
         Self::open("/proc/thread-self/ns/net")
     }
 
+    /// Opens a namespace again that was known as `name`: by that name if it still means the same, else by another
+    /// name or a process that is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::LostNetns`] when it is found by neither.
+    pub fn find(name: &str, id: NetnsId) -> Result<Self, LinkError> {
+        if let Ok(netns) = Self::open(name)
+            && netns.id == id
+        {
+            return Ok(netns);
+        }
+        let named = [NAMED, DOCKER].into_iter().flat_map(entries);
+        let processes = entries("/proc").filter_map(|path| {
+            let pid = path.file_name()?.to_str()?;
+            pid.bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| path.join("ns/net"))
+        });
+        named
+            .chain(processes)
+            .filter_map(|path| Self::open(path.to_str()?).ok())
+            .find(|netns| netns.id == id)
+            .ok_or_else(|| LinkError::LostNetns {
+                name: name.to_owned(),
+                id,
+            })
+    }
+
+    /// Which namespace it is, whatever its name.
+    pub fn id(&self) -> NetnsId {
+        self.id
+    }
+
     /// The name that it was opened by.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// True if both are the same namespace, whatever their names.
-    pub fn is(&self, other: &Self) -> bool {
-        self.identity == other.identity
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {
@@ -107,6 +147,12 @@ impl Netns {
     }
 }
 
+/// What is in a folder; nothing when it is not there.
+fn entries(dir: &str) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
+}
+
 fn path_of(name: &str) -> PathBuf {
     if name.contains('/') {
         PathBuf::from(name)
@@ -142,7 +188,25 @@ mod tests {
         assert!(matches!(error, LinkError::NotNetns { .. }), "{error}");
         let error = Netns::open("/dev/null").unwrap_err();
         assert!(matches!(error, LinkError::NotNetns { .. }), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Netns::open(&fifo.display().to_string()).unwrap_err();
+        assert!(matches!(error, LinkError::NotNetns { .. }), "{error}");
         let error = Netns::open("nobody-made-this").unwrap_err();
         assert!(matches!(error, LinkError::NoNetns { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_namespace_is_found_again_by_a_process_in_it() {
+        let own = Netns::current().unwrap();
+        let found = Netns::find("nobody-made-this", own.id()).unwrap();
+        assert_eq!(found.id(), own.id());
+        let none = NetnsId {
+            device: 0,
+            inode: 0,
+        };
+        let error = Netns::find("c1", none).unwrap_err();
+        assert!(matches!(error, LinkError::LostNetns { .. }), "{error}");
     }
 }

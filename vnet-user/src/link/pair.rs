@@ -9,10 +9,10 @@ use vnet_common::Mac;
 
 use super::{
     error::{LinkError, allow},
-    netlink::{Link, Netlink},
+    netlink::{Link, Netlink, with_sizes},
     netns::Netns,
 };
-use crate::model::state::EndpointDevice;
+use crate::model::{Sizes, state::EndpointDevice};
 
 /// The pair to make.
 pub struct PairSpec<'a> {
@@ -23,11 +23,8 @@ pub struct PairSpec<'a> {
     /// Where the container's end is made.
     pub netns: &'a Netns,
     pub mac: Mac,
-    /// Bytes.
-    pub mtu: u32,
-    /// Bytes.
-    pub gso_max_size: Option<u32>,
-    pub gso_max_segs: Option<u32>,
+    /// Of both ends: the uplink's, so that a GSO frame that the container makes leaves whole.
+    pub sizes: Sizes,
     /// What `ip link` shows beside the host side.
     pub alias: &'a str,
 }
@@ -69,10 +66,18 @@ impl Netlink {
         let quiet = LinkUnspec::new_with_index(host.index)
             .arp(false)
             .multicast(false)
-            .alias(alias)
+            .alias(truncated(alias))
             .build();
         self.change(quiet, format!("set up {:?}", host.name)).await
     }
+}
+
+/// `IFALIASZ` of `include/uapi/linux/if.h`, without its NUL.
+const ALIAS_MAX: usize = 255;
+
+/// As much of an alias as the kernel takes.
+fn truncated(alias: &str) -> &str {
+    &alias[..alias.floor_char_boundary(ALIAS_MAX)]
 }
 
 impl PairSpec<'_> {
@@ -90,21 +95,12 @@ impl PairSpec<'_> {
         self.end(host, self.host_ifname).build()
     }
 
-    /// What both ends have in common: the uplink's sizes, so that a GSO frame that the container
-    /// makes leaves whole.
     fn end(
         &self,
-        mut end: LinkMessageBuilder<LinkUnspec>,
+        end: LinkMessageBuilder<LinkUnspec>,
         name: &str,
     ) -> LinkMessageBuilder<LinkUnspec> {
-        end = end.name(name.to_owned()).mtu(self.mtu);
-        if let Some(bytes) = self.gso_max_size {
-            end = end.append_extra_attribute(LinkAttribute::GsoMaxSize(bytes));
-        }
-        if let Some(segments) = self.gso_max_segs {
-            end = end.append_extra_attribute(LinkAttribute::GsoMaxSegs(segments));
-        }
-        end
+        with_sizes(end.name(name.to_owned()), self.sizes)
     }
 }
 
@@ -116,4 +112,16 @@ fn netkit(peer: LinkMessage) -> InfoData {
         InfoNetkit::PeerPolicy(NetkitPolicy::Drop),
         InfoNetkit::Peer(peer),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_alias_is_cut_between_characters() {
+        assert_eq!(truncated("vnet web c1"), "vnet web c1");
+        let long = "ü".repeat(200);
+        assert_eq!(truncated(&long).len(), 254);
+    }
 }

@@ -1,5 +1,8 @@
 //! What vnet sets on the NIC itself: flags and the unicast filter.
 
+use std::{collections::BTreeSet, pin::pin};
+
+use futures_util::TryStreamExt;
 use netlink_packet_route::{
     AddressFamily,
     neighbour::{
@@ -7,6 +10,7 @@ use netlink_packet_route::{
     },
 };
 use rtnetlink::LinkUnspec;
+use vnet_common::Mac;
 
 use super::{
     error::{LinkError, allow},
@@ -33,9 +37,37 @@ impl Netlink {
         self.change(message, what).await
     }
 
-    /// `bridge fdb add MAC dev … self permanent`: the NIC lets the address through. False if it
-    /// was there already.
-    pub async fn add_unicast(&self, link: &Link, mac: MacAddr) -> Result<bool, LinkError> {
+    /// `bridge fdb show dev …`: the addresses of stations in the NIC's filter beside its own.
+    pub async fn unicast_filter(&self, link: &Link) -> Result<BTreeSet<MacAddr>, LinkError> {
+        let request = self.handle.neighbours().get();
+        let mut entries = pin!(request.set_address_family(AddressFamily::Bridge).execute());
+        let what = || format!("read the unicast filter of {:?}", link.name);
+        let mut addresses = BTreeSet::new();
+        while let Some(entry) = entries
+            .try_next()
+            .await
+            .map_err(|error| LinkError::netlink(what(), &error))?
+        {
+            let own = entry.header.flags.contains(NeighbourFlags::Own);
+            if !own || entry.header.ifindex != link.index {
+                continue;
+            }
+            for attribute in &entry.attributes {
+                // Groups are in there too, and are no addresses of stations.
+                if let NeighbourAttribute::LinkLayerAddress(bytes) = attribute
+                    && let Ok(mac) = Mac::try_from(bytes.as_slice())
+                    && let Ok(mac) = MacAddr::try_from(mac)
+                {
+                    addresses.insert(mac);
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// `bridge fdb add MAC dev … self permanent`: the NIC lets the address through. One that is
+    /// there already is fine.
+    pub async fn add_unicast(&self, link: &Link, mac: MacAddr) -> Result<(), LinkError> {
         let what = format!("add {mac} to the unicast filter of {:?}", link.name);
         let neighbours = self.handle.neighbours();
         let request = neighbours
@@ -46,10 +78,7 @@ impl Netlink {
             .execute()
             .await
             .map_err(|error| LinkError::netlink(what, &error));
-        match result {
-            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(false),
-            other => other.map(|()| true),
-        }
+        allow(result, &[libc::EEXIST])
     }
 
     /// Takes an address out of the NIC's unicast filter. One that is gone is fine.

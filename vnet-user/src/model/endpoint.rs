@@ -13,7 +13,9 @@ use vnet_common::{MAX_ENDPOINTS, MAX_FLOOD_SLOTS};
 
 use super::{
     mac::MacAddr,
+    netns::NetnsId,
     network::{Network, list},
+    sizes::Sizes,
     state::{Phase, State},
     vlan::describe,
 };
@@ -55,10 +57,16 @@ pub struct Endpoint {
     pub addresses: Vec<IpNet>,
     /// The namespace as the user named it.
     pub netns: String,
+    /// The namespace itself, since names and process ids are used again.
+    #[serde(default)]
+    pub netns_id: Option<NetnsId>,
     /// The interface in the container.
     pub ifname: String,
     /// The host side of the link; 0 until it is made.
     pub host_ifindex: u32,
+    /// What vnet gave both ends of the link; a container may have changed its own.
+    #[serde(default)]
+    pub sizes: Sizes,
     /// Index into the map `counters`.
     pub number: u32,
     /// Slot of the segment in the map `flood`.
@@ -172,8 +180,10 @@ impl EndpointRequest {
             mac,
             addresses,
             netns: netns.clone(),
+            netns_id: None,
             ifname: ifname.clone(),
             host_ifindex: 0,
+            sizes: Sizes::default(),
             number,
             flood_slot: flood_slot as u16,
         })

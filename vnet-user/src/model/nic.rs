@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{mac::MacAddr, state::State};
 
-/// What the NIC does now, as the user and its driver left it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the NIC does now.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NicStatus {
-    /// The user's own `promisc` flag.
     pub promiscuous: bool,
-    /// The user's own `allmulticast` flag.
     pub allmulticast: bool,
     pub vlan_filter: VlanFilter,
+    /// The addresses in its unicast filter beside its own.
+    pub unicast: BTreeSet<MacAddr>,
 }
 
 /// The NIC's `rx-vlan-filter`: it drops VLANs that no VLAN device registered.
@@ -26,8 +26,8 @@ pub enum VlanFilter {
     Fixed,
 }
 
-/// What vnet changed on the NIC. Only what was not so before stands here, so undoing it never
-/// clears what the user had set.
+/// What vnet changed on the NIC, or was about to when it was killed. Only what was not so before stands here, so
+/// undoing it never clears what the user had set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NicChanges {
     #[serde(default)]
@@ -41,32 +41,120 @@ pub struct NicChanges {
     pub unicast: BTreeSet<MacAddr>,
 }
 
-/// What must be changed for the state's endpoints on `uplink`; `now` is the NIC without our changes.
-pub fn wanted(state: &State, uplink: &str, now: NicStatus) -> NicChanges {
+/// One change to make. In this order nothing that gets through now is dropped in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicStep {
+    SetVlanFilter(bool),
+    SetPromiscuous(bool),
+    SetAllmulticast(bool),
+    AddUnicast(MacAddr),
+    RemoveUnicast(MacAddr),
+}
+
+/// What the driver turned out to refuse, so that something else must do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// To switch `rx-vlan-filter` off, whatever it says of it.
+    pub vlan_filter: bool,
+    /// An address in the unicast filter: it has none, or it is full.
+    pub unicast: bool,
+}
+
+/// What of vnet's must be in effect for the endpoints on `uplink`: what the user has set himself need not be.
+pub fn wanted(
+    state: &State,
+    uplink: &str,
+    ours: &NicChanges,
+    now: &NicStatus,
+    refused: Refused,
+) -> NicChanges {
     let tagged = state
         .networks_on(uplink)
         .any(|(_, network)| network.vlan.is_some());
     let macs: BTreeSet<_> = state.endpoints_on(uplink).map(|(_, e)| e.mac).collect();
+    let users_promiscuous = now.promiscuous && !ours.promiscuous;
+    let users_allmulticast = now.allmulticast && !ours.allmulticast;
+    let filter = tagged && (now.vlan_filter != VlanFilter::Off || ours.vlan_filter_off);
+    let filter_stays = now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter;
+    let unicast_fails = refused.unicast && !macs.is_empty();
     NicChanges {
-        promiscuous: tagged && now.vlan_filter == VlanFilter::Fixed && !now.promiscuous,
-        allmulticast: !macs.is_empty() && !now.allmulticast,
-        vlan_filter_off: tagged && now.vlan_filter == VlanFilter::On,
-        unicast: macs,
+        promiscuous: !users_promiscuous && (filter && filter_stays || unicast_fails),
+        allmulticast: !users_allmulticast && !macs.is_empty(),
+        vlan_filter_off: filter && !filter_stays,
+        unicast: macs
+            .into_iter()
+            .filter(|mac| ours.unicast.contains(mac) || !now.unicast.contains(mac))
+            .collect(),
+    }
+}
+
+/// The way from what is to what is wanted. What is so already, whoever made it, is no step.
+pub fn steps(ours: &NicChanges, wanted: &NicChanges, now: &NicStatus) -> Vec<NicStep> {
+    let NicChanges {
+        promiscuous,
+        allmulticast,
+        vlan_filter_off,
+        unicast,
+    } = wanted;
+    let mut steps = Vec::new();
+    let filter_off = now.vlan_filter == VlanFilter::Off;
+    if (*vlan_filter_off || ours.vlan_filter_off) && *vlan_filter_off != filter_off {
+        steps.push(NicStep::SetVlanFilter(!vlan_filter_off));
+    }
+    if (*promiscuous || ours.promiscuous) && *promiscuous != now.promiscuous {
+        steps.push(NicStep::SetPromiscuous(*promiscuous));
+    }
+    if (*allmulticast || ours.allmulticast) && *allmulticast != now.allmulticast {
+        steps.push(NicStep::SetAllmulticast(*allmulticast));
+    }
+    let missing = unicast.difference(&now.unicast);
+    steps.extend(missing.map(|mac| NicStep::AddUnicast(*mac)));
+    let left = ours
+        .unicast
+        .difference(unicast)
+        .filter(|mac| now.unicast.contains(mac));
+    steps.extend(left.map(|mac| NicStep::RemoveUnicast(*mac)));
+    steps
+}
+
+impl NicChanges {
+    /// Both: what is to be written down before a change, since the process may die at any step of it.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            promiscuous: self.promiscuous || other.promiscuous,
+            allmulticast: self.allmulticast || other.allmulticast,
+            vlan_filter_off: self.vlan_filter_off || other.vlan_filter_off,
+            unicast: self.unicast.union(&other.unicast).copied().collect(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{network::Network, vlan::VlanId};
-
-    const PLAIN: NicStatus = NicStatus {
-        promiscuous: false,
-        allmulticast: false,
-        vlan_filter: VlanFilter::Off,
+    use crate::model::{
+        endpoint::{EndpointId, EndpointRequest},
+        network::Network,
+        vlan::VlanId,
     };
 
-    fn state(vlan: Option<u16>) -> State {
+    const MAC: &str = "02:00:00:00:00:0a";
+
+    fn plain() -> NicStatus {
+        NicStatus {
+            promiscuous: false,
+            allmulticast: false,
+            vlan_filter: VlanFilter::Off,
+            unicast: BTreeSet::new(),
+        }
+    }
+
+    fn mac() -> MacAddr {
+        MAC.parse().unwrap()
+    }
+
+    fn state(vlan: Option<u16>, with_endpoint: bool) -> State {
         let mut state = State::default();
         state.networks.insert(
             "web".into(),
@@ -78,37 +166,133 @@ mod tests {
                 mtu: None,
             },
         );
+        if with_endpoint {
+            let request = EndpointRequest {
+                network: "web".into(),
+                addresses: vec![],
+                mac: Some(mac()),
+                netns: "c1".into(),
+                ifname: "eth0".into(),
+            };
+            let uplink_mac = "52:54:00:00:00:01".parse().unwrap();
+            let endpoint = request.plan(&state, uplink_mac, [0; 4]).unwrap();
+            let id = EndpointId::from_random([0; 6]);
+            state.endpoints.insert(id, endpoint);
+        }
         state
+    }
+
+    fn plan(state: &State, ours: &NicChanges, now: &NicStatus) -> (NicChanges, Vec<NicStep>) {
+        let wanted = wanted(state, "enp0s8", ours, now, Refused::default());
+        let steps = steps(ours, &wanted, now);
+        (wanted, steps)
     }
 
     #[test]
     fn a_vlan_filter_goes_off_or_promiscuous_mode_on() {
-        let with = |vlan, vlan_filter, promiscuous| {
+        let with = |vlan, vlan_filter, promiscuous, refused| {
             let now = NicStatus {
                 vlan_filter,
                 promiscuous,
-                ..PLAIN
+                ..plain()
             };
-            let NicChanges {
-                promiscuous,
-                vlan_filter_off,
-                ..
-            } = wanted(&state(vlan), "enp0s8", now);
-            (promiscuous, vlan_filter_off)
+            let refused = Refused {
+                vlan_filter: refused,
+                unicast: false,
+            };
+            let ours = NicChanges::default();
+            let wanted = wanted(&state(vlan, false), "enp0s8", &ours, &now, refused);
+            (wanted.promiscuous, wanted.vlan_filter_off)
         };
-        assert_eq!(with(Some(200), VlanFilter::Off, false), (false, false));
-        assert_eq!(with(Some(200), VlanFilter::On, false), (false, true));
-        assert_eq!(with(Some(200), VlanFilter::Fixed, false), (true, false));
+        use VlanFilter::{Fixed, Off, On};
+        assert_eq!(with(Some(200), Off, false, false), (false, false));
+        assert_eq!(with(Some(200), On, false, false), (false, true));
+        assert_eq!(with(Some(200), Fixed, false, false), (true, false));
+        // A driver that says it lets it be switched off, and then does not.
+        assert_eq!(with(Some(200), On, false, true), (true, false));
         // The user's own flag is not ours to undo, so it is no change of ours.
-        assert_eq!(with(Some(200), VlanFilter::Fixed, true), (false, false));
-        assert_eq!(with(None, VlanFilter::Fixed, false), (false, false));
+        assert_eq!(with(Some(200), Fixed, true, false), (false, false));
+        assert_eq!(with(None, Fixed, false, false), (false, false));
     }
 
     #[test]
     fn an_idle_uplink_is_left_alone() {
-        assert_eq!(
-            wanted(&State::default(), "enp0s8", PLAIN),
-            NicChanges::default()
-        );
+        let nothing = plan(&State::default(), &NicChanges::default(), &plain());
+        assert_eq!(nothing, (NicChanges::default(), vec![]));
+    }
+
+    #[test]
+    fn an_endpoint_opens_the_nic_and_its_end_closes_it() {
+        let now = NicStatus {
+            vlan_filter: VlanFilter::On,
+            ..plain()
+        };
+        let (ours, steps) = plan(&state(Some(200), true), &NicChanges::default(), &now);
+        let open = [
+            NicStep::SetVlanFilter(false),
+            NicStep::SetAllmulticast(true),
+            NicStep::AddUnicast(mac()),
+        ];
+        assert_eq!(steps, open);
+        let now = NicStatus {
+            allmulticast: true,
+            unicast: [mac()].into(),
+            ..plain()
+        };
+        let (left, steps) = plan(&State::default(), &ours, &now);
+        assert_eq!(left, NicChanges::default());
+        let close = [
+            NicStep::SetVlanFilter(true),
+            NicStep::SetAllmulticast(false),
+            NicStep::RemoveUnicast(mac()),
+        ];
+        assert_eq!(steps, close);
+    }
+
+    #[test]
+    fn what_was_written_down_and_not_made_is_made_now_or_forgotten() {
+        let written = NicChanges {
+            vlan_filter_off: true,
+            allmulticast: true,
+            unicast: [mac()].into(),
+            ..NicChanges::default()
+        };
+        let now = NicStatus {
+            vlan_filter: VlanFilter::On,
+            ..plain()
+        };
+        let (wanted, steps) = plan(&state(Some(200), true), &written, &now);
+        assert_eq!(wanted, written);
+        assert_eq!(steps.len(), 3, "{steps:?}");
+        let (wanted, steps) = plan(&State::default(), &written, &now);
+        assert_eq!((wanted, steps), (NicChanges::default(), vec![]));
+    }
+
+    #[test]
+    fn what_the_user_has_set_is_neither_set_nor_cleared() {
+        let now = NicStatus {
+            promiscuous: true,
+            allmulticast: true,
+            vlan_filter: VlanFilter::Fixed,
+            unicast: [mac()].into(),
+        };
+        let (ours, steps) = plan(&state(Some(200), true), &NicChanges::default(), &now);
+        assert_eq!((&ours, steps), (&NicChanges::default(), vec![]));
+        assert_eq!(plan(&State::default(), &ours, &now).1, vec![]);
+    }
+
+    #[test]
+    fn promiscuous_mode_stands_in_for_a_unicast_filter_that_refuses() {
+        let refused = Refused {
+            unicast: true,
+            vlan_filter: false,
+        };
+        let ours = NicChanges::default();
+        let with = |with_endpoint| {
+            let state = state(None, with_endpoint);
+            wanted(&state, "enp0s8", &ours, &plain(), refused).promiscuous
+        };
+        assert!(with(true));
+        assert!(!with(false));
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     endpoint::{Endpoint, EndpointId},
+    netns::NetnsId,
     network::Network,
     nic::NicChanges,
     vlan::{self, VlanId},
@@ -17,6 +18,9 @@ pub struct State {
     /// The kernel's boot id at the last change: links, maps and NIC settings of another boot are gone.
     #[serde(default)]
     pub boot_id: String,
+    /// The namespace that uplinks and host sides are in. It was fixed by the first attach.
+    #[serde(default)]
+    pub netns: Option<NetnsId>,
     #[serde(default)]
     pub uplinks: BTreeMap<String, Uplink>,
     #[serde(default)]
@@ -69,6 +73,13 @@ impl Hook {
 }
 
 impl EndpointDevice {
+    /// The device of a name, which is also the kernel's kind of link.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Netkit, Self::Veth]
+            .into_iter()
+            .find(|device| device.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Netkit => "netkit",
@@ -87,6 +98,9 @@ pub struct Uplink {
     /// Which build's programs run, and with which log level.
     #[serde(default)]
     pub programs: String,
+    /// The layout of the pinned maps (`vnet_common::LAYOUT`).
+    #[serde(default)]
+    pub layout: u64,
     /// vnet made the uplink's `clsact` qdisc, and so removes it.
     #[serde(default)]
     pub made_clsact: bool,

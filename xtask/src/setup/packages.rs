@@ -80,11 +80,14 @@ pub const FOR_RUN: &[Need] = &[
 ];
 
 /// To run the tests on this machine.
-pub const FOR_TEST: &[Need] = &[program(
-    "ethtool",
-    "ethtool",
-    "the tests switch offloads with it",
-)];
+pub const FOR_TEST: &[Need] = &[
+    program("ethtool", "ethtool", "the tests switch offloads with it"),
+    program(
+        "strace",
+        "strace",
+        "the tests let system calls fail with it",
+    ),
+];
 
 /// To run the tests on other kernels.
 pub const FOR_VM: &[Need] = &[

@@ -1,0 +1,75 @@
+//! Detach: an uplink's datapath goes, and with it what was changed on the NIC.
+
+use super::{ControlError, Vnet, error::Failures};
+use crate::{
+    datapath::attach,
+    link::Link,
+    model::state::{Hook, Phase, Uplink},
+};
+
+impl Vnet {
+    /// Detaches an uplink and undoes what was changed on it. Its networks stay, for the next attach. Returns its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::UplinkInUse`] when it has endpoints and `force` is off.
+    pub async fn detach(&mut self, name: &str, force: bool) -> Result<String, ControlError> {
+        let iface = self.uplink_name(name).await?;
+        if !self.state.uplinks.contains_key(&iface) {
+            // The likeliest mistake is a wrong name, so say that rather than "not attached".
+            self.netlink.link(&iface).await?;
+            return Err(ControlError::NothingToDetach(iface));
+        }
+        let endpoints: Vec<_> = self
+            .state
+            .endpoints_on(&iface)
+            .map(|(id, _)| id.clone())
+            .collect();
+        if !endpoints.is_empty() && !force {
+            let ids: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+            return Err(ControlError::UplinkInUse {
+                uplink: iface,
+                endpoints: ids.join(", "),
+            });
+        }
+        let mut failures = Failures::default();
+        for id in endpoints {
+            failures.note(self.remove_endpoint(id.as_str()).await);
+        }
+        failures.into_result()?;
+        self.uplink_mut(&iface)?.phase = Phase::Removing;
+        self.save()?;
+        self.tear_down_uplink(&iface).await?;
+        Ok(iface)
+    }
+
+    /// Takes an uplink down to nothing, whatever of it is there. It stays known until all of it is gone.
+    pub(super) async fn tear_down_uplink(&mut self, iface: &str) -> Result<(), ControlError> {
+        let Some(uplink) = self.state.uplinks.get(iface).cloned() else {
+            return Ok(());
+        };
+        let mut failures = Failures::default();
+        let link = failures.note(self.netlink.find_index(uplink.ifindex).await);
+        if let Some(link) = link.flatten() {
+            if uplink.hook == Hook::Clsact {
+                failures.note(self.unhook_clsact(&link, &uplink).await);
+            }
+            failures.note(self.undo_nic(iface, &link).await);
+        }
+        failures.note(self.remove_probe().await);
+        failures.note(self.pins(iface).next().remove());
+        failures.note(self.pins(iface).remove());
+        failures.into_result()?;
+        self.state.uplinks.remove(iface);
+        self.save()
+    }
+
+    /// Takes our filter off, and the qdisc too if we made it and nobody else uses it.
+    async fn unhook_clsact(&self, link: &Link, uplink: &Uplink) -> Result<(), ControlError> {
+        attach::detach_clsact(&link.name)?;
+        if uplink.made_clsact && !self.netlink.has_filters(link.index).await? {
+            self.netlink.remove_clsact(link.index).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Programs of another build or log level take the place of those that run.
+
+use super::{
+    ControlError, Vnet,
+    attach::{Attached, News},
+};
+use crate::{
+    datapath::{
+        Maps, Pins, Programs,
+        load::{self, LoadOptions},
+        replace,
+    },
+    link::Link,
+};
+
+impl Vnet {
+    /// Replaces an attached uplink's programs, if they are of another build or log level. Links stay, and maps of the
+    /// same layout, so no frame is lost.
+    pub(super) fn replace(
+        &mut self,
+        link: &Link,
+        log_level: log::LevelFilter,
+    ) -> Result<Attached, ControlError> {
+        let uplink = self.uplink(&link.name)?;
+        let (hook, endpoint_device) = (uplink.hook, uplink.endpoint_device);
+        let build = load::build_id(log_level);
+        let same_layout = uplink.layout == vnet_common::LAYOUT;
+        let mut attached = Attached {
+            uplink: link.name.clone(),
+            hook,
+            endpoint_device,
+            news: News::Nothing,
+            loaded: None,
+        };
+        if uplink.programs == build && same_layout {
+            return Ok(attached);
+        }
+        let options = LoadOptions {
+            uplink_ifindex: link.index,
+            endpoint_device,
+            log_level,
+        };
+        let pins = self.pins(&link.name);
+        attached.loaded = Some(if same_layout {
+            let mut programs = load::load(options, &pins)?;
+            self.swap_programs(&mut programs, &link.name)?;
+            programs
+        } else {
+            self.replace_maps(options, &link.name, &pins)?
+        });
+        let uplink = self.uplink_mut(&link.name)?;
+        uplink.programs = build;
+        uplink.layout = vnet_common::LAYOUT;
+        self.save()?;
+        attached.news = News::Replaced;
+        Ok(attached)
+    }
+
+    /// Goes over to maps of this build's layout: they are filled before any program reads them, so no frame is lost, but
+    /// counters begin anew.
+    fn replace_maps(
+        &self,
+        options: LoadOptions,
+        iface: &str,
+        pins: &Pins,
+    ) -> Result<Programs, ControlError> {
+        let next = pins.next();
+        next.remove()?;
+        next.create()?;
+        let mut programs = load::load(options, &next)?;
+        let mut maps = Maps::open(&next)?;
+        maps.set_segments(&self.state.segments_on(iface))?;
+        for member in self.members(iface)? {
+            maps.add_endpoint(member)?;
+        }
+        self.swap_programs(&mut programs, iface)?;
+        next.take_over(pins)?;
+        Ok(programs)
+    }
+
+    fn swap_programs(&self, programs: &mut Programs, iface: &str) -> Result<(), ControlError> {
+        let pins = self.pins(iface);
+        let uplink = self.uplink(iface)?;
+        replace::pinned(programs, &pins)?;
+        replace::uplink(programs, uplink.hook, iface, &pins)?;
+        for (id, _) in self.state.endpoints_on(iface) {
+            let host_ifname = id.host_ifname();
+            replace::endpoint(
+                programs,
+                uplink.endpoint_device,
+                uplink.hook,
+                &host_ifname,
+                &pins,
+            )?;
+        }
+        Ok(())
+    }
+}
