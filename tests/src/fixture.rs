@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vnet_user::lab::{Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd, probe};
+use vnet_user::lab::{self, Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd, probe};
 
 use crate::{PATIENCE, expected};
 
+/// What the names of the tests' namespaces, pins and state begin with.
+const LAB: &str = "vnet-test";
 /// The uplink's name on both sides of the cable, as in the reference lab.
 const UPLINK: &str = "enp0s8";
 
@@ -52,7 +54,7 @@ impl Fixture {
     /// A host and a wire, with vnet not attached yet.
     pub fn new() -> Self {
         Self::with(
-            Lab::new("vnet-test")
+            Lab::new(LAB)
                 .host("host")
                 .host("wire")
                 .wire(("host", UPLINK), ("wire", UPLINK))
@@ -70,7 +72,8 @@ impl Fixture {
 
     /// A fixture in a lab of the caller's own, which must have a role `host`.
     pub fn with(lab: Lab) -> Self {
-        let vnet = Binary::new(expected::binary(), lab.get("host").unwrap(), "vnet-test").unwrap();
+        lab::sweep_on_signal(LAB);
+        let vnet = Binary::new(expected::binary(), lab.get("host").unwrap(), LAB).unwrap();
         Self { vnet, lab }
     }
 

@@ -22,6 +22,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use report::Report;
 
+use crate::lab::sweep_dead;
+
+/// What the names of the demo's namespaces, pins and state begin with.
+const LAB: &str = "vnet-demo";
+
 /// Exit code of a program that ended at the user's wish: 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -67,6 +72,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// Plays both scenarios, one after the other.
 fn play(stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+    // What a demo left that was killed.
+    sweep_dead(LAB);
     let mut report = Report::to_stdout(stop);
     report.line("vnet demo: two scenarios, in network namespaces of its own. Nothing outside of them is touched.")?;
     bridge::play(&mut report).context("scenario 1, bridge mode")?;

@@ -11,6 +11,7 @@
 //! | `vlan_end` | the other end of a VLAN: the kernel's device, or a TAP and a pump that handles the tag |
 //! | `raw_socket`, `frame` | frames as bytes, with the tag as the kernel saw it |
 //! | `probe` | ping, hop, UDP and TCP from inside a namespace |
+//! | `sweep` | what is left when the process ends without dropping its lab |
 //! | `binary` | `vnet-user` itself, with directories of its own |
 
 mod binary;
@@ -20,6 +21,7 @@ mod namespace;
 mod packet;
 pub mod probe;
 mod raw_socket;
+mod sweep;
 mod topology;
 mod vlan_end;
 
@@ -28,5 +30,6 @@ pub use error::{LabError, Result};
 pub use frame::{ETH_P_EXPERIMENT, ETHERNET_HEADER_BYTES, EthernetFrame, Mac};
 pub use namespace::{Namespace, Netns};
 pub use raw_socket::{Captured, PacketType, RawSocket, Tag};
+pub use sweep::{sweep_dead, sweep_on_signal};
 pub use topology::{Lab, LabBuilder};
 pub use vlan_end::{VlanEnd, VlanEndKind};

@@ -1,9 +1,21 @@
 //! The lab itself, without vnet: what the other tests see with must not be blind.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tests::PATIENCE;
-use vnet_user::lab::{EthernetFrame, Lab, Mac, PacketType, RawSocket, Tag, VlanEnd, probe};
+use vnet_user::lab::{
+    EthernetFrame, Lab, Mac, PacketType, RawSocket, Tag, VlanEnd, probe, sweep_dead,
+};
 
 fn two_machines() -> Lab {
     Lab::new("vnet-test")
@@ -130,4 +142,51 @@ fn a_lab_leaves_nothing_behind() {
     assert!(listed());
     drop(lab);
     assert!(!listed());
+}
+
+/// What a process's labs have made: namespaces, pins, state.
+fn made_by(pid: u32) -> Vec<String> {
+    let prefix = format!("vnet-test-{pid}-");
+    let directories = ["/run/netns", "/sys/fs/bpf", "/tmp"].map(fs::read_dir);
+    let entries = directories.into_iter().flatten().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .filter(|name| format!("{name}-").starts_with(&prefix))
+        .collect()
+}
+
+/// Another process with a test that takes a while, in the middle of its lab.
+fn in_the_middle_of_a_test() -> Child {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--test-threads=1"])
+        .arg("lab::untagged::no_frame_of_the_host_itself_enters_a_container")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // Host, wire and container, a directory of state and one of pins.
+    while made_by(child.id()).len() < 5 {
+        assert!(Instant::now() < deadline, "{:?}", made_by(child.id()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn a_test_run_that_is_interrupted_leaves_nothing_behind() {
+    let mut child = in_the_middle_of_a_test();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(made_by(child.id()), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_killed_test_run_leaves_is_swept_by_the_next() {
+    let mut child = in_the_middle_of_a_test();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_ne!(made_by(child.id()), Vec::<String>::new());
+    sweep_dead("vnet-test");
+    assert_eq!(made_by(child.id()), Vec::<String>::new());
 }

@@ -36,7 +36,7 @@ struct Loaded {
 impl Loaded {
     fn new(name: &str) -> Self {
         let dir = PathBuf::from(format!(
-            "/sys/fs/bpf/vnet-test-programs-{}",
+            "/sys/fs/bpf/vnet-test-{}-programs",
             std::process::id()
         ));
         let pins = Pins::new(&dir, name);

@@ -22,7 +22,7 @@ pub(super) fn play(report: &mut Report<'_>) -> anyhow::Result<()> {
         .heading("1. Bridge mode: each container has its own MAC and address on the host's LAN")?;
     report.block(PICTURE)?;
     report.line("")?;
-    let lab = Lab::new("vnet-demo")
+    let lab = Lab::new(super::LAB)
         .host("host")
         .host("gateway")
         .wire(("host", UPLINK), ("gateway", UPLINK))

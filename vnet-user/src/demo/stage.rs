@@ -30,7 +30,7 @@ impl<'r, 'a> Stage<'r, 'a> {
     /// A stage in this lab, whose role `host` is the docker host.
     pub(super) fn new(report: &'r mut Report<'a>, lab: Lab) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("find this program's own path")?;
-        let vnet = Binary::new(program, lab.get("host")?, "vnet-demo")?;
+        let vnet = Binary::new(program, lab.get("host")?, super::LAB)?;
         Ok(Self { report, vnet, lab })
     }
 

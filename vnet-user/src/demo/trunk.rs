@@ -30,7 +30,7 @@ pub(super) fn play(report: &mut Report<'_>) -> anyhow::Result<()> {
     )?;
     report.block(PICTURE)?;
     report.line("")?;
-    let lab = Lab::new("vnet-demo")
+    let lab = Lab::new(super::LAB)
         .host("host")
         .host("router")
         .host("internet")

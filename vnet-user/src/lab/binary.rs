@@ -61,11 +61,11 @@ impl Binary {
     ///
     /// [`LabError::Io`] when there is no room for the state.
     pub fn new(program: impl Into<PathBuf>, netns: &Netns, name: &str) -> Result<Self> {
+        let process = std::process::id();
         let state = tempfile::Builder::new()
-            .prefix(&format!("{name}-"))
+            .prefix(&format!("{name}-{process}-"))
             .tempdir()
             .map_err(LabError::io("make a directory for the state"))?;
-        let process = std::process::id();
         // The first one of a process has the plain name: it is what the demo shows to a person.
         let pins = match NUMBER.fetch_add(1, Ordering::Relaxed) {
             0 => format!("/sys/fs/bpf/{name}-{process}"),
@@ -153,7 +153,7 @@ impl Drop for Binary {
 }
 
 /// Removes a directory of the BPF file system. Its files have no content to lose, only a reference to hold.
-fn remove_pins(directory: &Path) {
+pub(super) fn remove_pins(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };

@@ -11,7 +11,11 @@ use std::{
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use super::{LabError, Mac, Result};
 
@@ -311,6 +315,22 @@ impl Drop for Namespace {
         }
         remove(&self.netns.name);
     }
+}
+
+/// Ends the processes inside a namespace, and removes its name.
+pub(super) fn remove_with_processes(name: &str) {
+    let listed = Command::new("ip")
+        .args(["netns", "pids", name])
+        .stdin(Stdio::null())
+        .output();
+    let pids = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    for pid in pids.unwrap_or_default().split_whitespace() {
+        if let Ok(pid) = pid.parse() {
+            // One that has just ended is not an error.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    remove(name);
 }
 
 /// Removes a namespace's name; the kernel removes the rest when the last process, socket and descriptor is gone.
