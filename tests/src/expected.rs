@@ -24,13 +24,18 @@ pub fn endpoint_device() -> Option<String> {
     env::var("VNET_ENDPOINT_DEVICE").ok()
 }
 
+/// Whether the caller says that this kernel has 802.1Q devices.
+pub fn has_8021q() -> bool {
+    env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1")
+}
+
 /// Checks that a VLAN end is of the kind that this kernel must offer.
 ///
 /// # Panics
 ///
 /// When the kernel's own device was expected, and the lab fell back to its own pump.
 pub fn check_vlan_end(end: &VlanEnd) {
-    if env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1") {
+    if has_8021q() {
         assert_eq!(
             end.kind(),
             VlanEndKind::Kernel,

@@ -19,6 +19,7 @@
 pub mod expected;
 mod features;
 mod fixture;
+pub mod oracle;
 mod reflector;
 
 pub use features::active_features;

@@ -18,6 +18,7 @@ mod lab {
     mod inspect;
     mod ipv6;
     mod offload;
+    mod oracle;
     mod programs;
     mod reattach;
     mod refuse;

@@ -10,15 +10,49 @@ pub const ETHER_TYPE_8021AD: u16 = 0x88A8;
 /// The VLAN id's bits in a tag's control information, below PCP and DEI (IEEE 802.1Q clause 9.6).
 pub const VLAN_ID_MASK: u16 = 0x0FFF;
 
-/// A frame's outermost VLAN tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tag {
+/// A VLAN tag, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// The tag protocol identifier; 0 where there is no tag.
+    pub ethertype: u16,
+    /// PCP, DEI and VLAN id (IEEE 802.1Q clause 9.6).
+    pub tci: u16,
+}
+
+impl Tag {
     /// No tag.
-    None,
-    /// An 802.1Q tag with this control information: PCP, DEI and VLAN id.
-    Dot1q(u16),
-    /// A tag of another protocol, such as 802.1ad.
-    Other,
+    pub const NONE: Self = Self {
+        ethertype: 0,
+        tci: 0,
+    };
+
+    /// A customer tag.
+    pub const fn dot1q(tci: u16) -> Self {
+        Self {
+            ethertype: ETHER_TYPE_8021Q,
+            tci,
+        }
+    }
+
+    /// A service tag.
+    pub const fn dot1ad(tci: u16) -> Self {
+        Self {
+            ethertype: ETHER_TYPE_8021AD,
+            tci,
+        }
+    }
+
+    /// True if there is one.
+    #[inline(always)]
+    pub const fn is_some(self) -> bool {
+        self.ethertype != 0
+    }
+
+    /// The VLAN id.
+    #[inline(always)]
+    pub const fn vlan(self) -> u16 {
+        self.tci & VLAN_ID_MASK
+    }
 }
 
 /// The part of a frame that decides its way.
@@ -28,6 +62,8 @@ pub struct Frame {
     pub src: Mac,
     /// The outermost tag, wherever the kernel keeps it.
     pub tag: Tag,
+    /// The tag behind the outermost one.
+    pub inner: Tag,
 }
 
 /// True for broadcast and multicast: the group bit of IEEE 802 clause 8.2.2.

@@ -6,14 +6,18 @@
 
 #![no_std]
 
+pub mod flags;
 mod frame;
 mod maps;
+pub mod mode;
 mod reason;
 pub mod rules;
 
 pub use frame::{ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, Tag, VLAN_ID_MASK, is_group};
 pub use maps::{
-    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, LAYOUT, MAX_ENDPOINTS,
-    MAX_FLOOD_SLOTS, MAX_SEGMENTS, Segment, SegmentKey, UNTAGGED,
+    AllowedMacKey, Counters, Endpoint, FIRST_QINQ_SEGMENT, FdbKey, FloodKey, LAYOUT,
+    MAX_ALLOWED_MACS, MAX_ENDPOINTS, MAX_FLOOD_SLOTS, MAX_QINQ_SEGMENTS, MAX_SEGMENTS,
+    MAX_SOURCE_SLOTS, MAX_SOURCES, QinqEntry, QinqKey, Receiver, Segment, SegmentKey, SourceKey,
+    UNTAGGED,
 };
 pub use reason::{Effect, Reason};

@@ -2,19 +2,32 @@
 
 use crate::{frame::Mac, reason::Reason};
 
-/// The VLAN id that stands for the untagged segment (0 is no VLAN: IEEE 802.1Q table 9-2).
+/// The number of the untagged segment (0 is no VLAN: IEEE 802.1Q table 9-2). A VLAN's segment has its id for a number.
 pub const UNTAGGED: u16 = 0;
+/// From here on, segments of two tags have the numbers that `qinq` gives them.
+pub const FIRST_QINQ_SEGMENT: u16 = 4096;
+/// Segments of two tags on one uplink.
+pub const MAX_QINQ_SEGMENTS: usize = 4096;
 /// Endpoints on one uplink: the size of `fdb`, `endpoints`, `flood` and `counters`.
 pub const MAX_ENDPOINTS: usize = 4096;
 /// Endpoints in one segment: how far a broadcast's loop runs.
 pub const MAX_FLOOD_SLOTS: usize = 512;
-/// Segments on one uplink: VLAN 1 to 4094, and untagged.
-pub const MAX_SEGMENTS: usize = 4095;
+/// Segments on one uplink: untagged, VLAN 1 to 4094, and those of two tags.
+pub const MAX_SEGMENTS: usize = 4095 + MAX_QINQ_SEGMENTS;
+/// Source addresses that endpoints in source mode are told to hear, on one uplink.
+pub const MAX_SOURCES: usize = 16384;
+/// Endpoints in one segment that hear the same source address.
+pub const MAX_SOURCE_SLOTS: usize = 64;
+/// Addresses beside their own that endpoints may send from, on one uplink.
+pub const MAX_ALLOWED_MACS: usize = 16384;
 
 macro_rules! map_types {
     ($($(#[doc = $doc:literal])+ pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)+ })+) => {$(
         $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bytemuck::Pod,
+            bytemuck::Zeroable,
+        )]
         #[repr(C)]
         pub struct $name { $($(#[doc = $field_doc])* pub $field: $type,)+ }
 
@@ -58,52 +71,92 @@ const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
 map_types! {
     /// Key of `fdb`.
     pub struct FdbKey {
-        /// The segment: a VLAN id, or [`UNTAGGED`].
-        pub vlan: u16,
+        /// The segment's number.
+        pub segment: u16,
         pub mac: Mac,
     }
 
-    /// Value of `fdb`: who has this MAC.
-    pub struct FdbEntry {
+    /// One place that frames can go to: value of `fdb`, `flood` and `sources`.
+    pub struct Receiver {
         /// The host side of the endpoint's link.
         pub ifindex: u32,
         /// The endpoint's number, which is its index into `counters`.
-        pub endpoint: u32,
+        pub endpoint: u16,
+        /// One of [`crate::mode`].
+        pub mode: u8,
+        /// See [`crate::flags`].
+        pub flags: u8,
     }
 
-    /// Value of `endpoints`, whose key is the ifindex of the host side.
+    /// Value of `endpoints`, whose key is the ifindex of the host side: what an endpoint may send, and how it goes.
     pub struct Endpoint {
-        /// The endpoint's number, which is its index into `counters`.
-        pub endpoint: u32,
-        /// The segment: a VLAN id, or [`UNTAGGED`].
-        pub vlan: u16,
         pub mac: Mac,
+        /// The segment's number.
+        pub segment: u16,
+        /// The endpoint's number, which is its index into `counters`.
+        pub endpoint: u16,
+        /// One of [`crate::mode`].
+        pub mode: u8,
+        /// See [`crate::flags`].
+        pub flags: u8,
+        /// The VLAN id to push; 0 for none.
+        pub vlan: u16,
+        /// The VLAN id to push outside of it; 0 for none.
+        pub outer_vlan: u16,
+        /// The tag protocol identifier of the outer tag.
+        pub outer_ethertype: u16,
     }
 
     /// Key of `segments`.
     pub struct SegmentKey {
-        /// A VLAN id, or [`UNTAGGED`].
-        pub vlan: u16,
+        /// The segment's number.
+        pub segment: u16,
     }
 
     /// Value of `segments`: a segment that some network uses.
     pub struct Segment {
         /// One past the highest used slot of the segment in `flood`.
         pub flood_slots: u32,
+        /// The endpoint that has the whole segment, in passthru mode; else 0.
+        pub passthru_ifindex: u32,
+        /// Its number.
+        pub passthru_endpoint: u32,
+    }
+
+    /// Key of `qinq`: the tags of a segment that has two.
+    pub struct QinqKey {
+        /// The outer tag's protocol identifier: 0x88a8 or 0x8100.
+        pub outer_ethertype: u16,
+        pub outer_vlan: u16,
+        pub vlan: u16,
+    }
+
+    /// Value of `qinq`.
+    pub struct QinqEntry {
+        /// The segment's number.
+        pub segment: u16,
     }
 
     /// Key of `flood`. Slots of a segment may have holes where an endpoint was removed.
     pub struct FloodKey {
-        pub vlan: u16,
+        /// The segment's number.
+        pub segment: u16,
         pub slot: u16,
     }
 
-    /// Value of `flood`: one receiver of the segment's broadcasts and multicasts.
-    pub struct FloodEntry {
-        /// The host side of the endpoint's link.
-        pub ifindex: u32,
-        /// The endpoint's number, which is its index into `counters`.
-        pub endpoint: u32,
+    /// Key of `sources`: who hears a source address, in source mode. Slots are filled from 0 on, without holes.
+    pub struct SourceKey {
+        /// The segment's number.
+        pub segment: u16,
+        pub mac: Mac,
+        pub slot: u16,
+    }
+
+    /// Key of `allowed_macs`: an address that an endpoint may send from beside its own.
+    pub struct AllowedMacKey {
+        /// The endpoint's number.
+        pub endpoint: u16,
+        pub mac: Mac,
     }
 
     /// Value of `counters`, per CPU. `rx` is towards the container, as its own interface counts.
@@ -136,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_the_fields() {
-        assert!(DEFINITION.starts_with("FdbKey{vlan:u16,mac:Mac,}FdbEntry{"));
+        assert!(DEFINITION.starts_with("FdbKey{segment:u16,mac:Mac,}Receiver{"));
         assert_ne!(LAYOUT, FNV_OFFSET);
         // The test vector of draft-eastlake-fnv for "a".
         assert_eq!(fnv1a(FNV_OFFSET, b"a"), 0xaf63_dc4c_8601_ec8c);

@@ -44,8 +44,8 @@ reasons! {
     UnknownUnicast = 1, "unknown_unicast", HandedOn;
     /// Broadcast or multicast from the wire: the endpoints got copies, the host got the frame.
     Group = 2, "group", HandedOn;
-    /// Broadcast or multicast from the wire whose source is a local endpoint: the switch sent an
-    /// endpoint's own frame back, so the endpoints get no copy (IPv6 DAD would find itself).
+    /// Broadcast or multicast from the wire whose source is an endpoint in bridge or VEPA mode: the switch
+    /// sent its own frame back, so it gets no copy (IPv6 DAD would find itself).
     Reflected = 3, "reflected", HandedOn;
     /// Shorter than an Ethernet header.
     ShortFrame = 4, "short_frame", Dropped;
@@ -61,6 +61,8 @@ reasons! {
     PullFailed = 9, "pull_failed", Dropped;
     /// The kernel did not let the frame become one for the container.
     TypeFailed = 10, "type_failed", Dropped;
+    /// An endpoint sent from a MAC address that is not its own.
+    SourceNotAllowed = 11, "source_not_allowed", Dropped;
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ static UPLINK_IFINDEX: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static ENDPOINT_IS_NETKIT: Global<u8> = Global::new(0);
 
+#[unsafe(no_mangle)]
+static HAS_QINQ: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static HAS_SOURCE_MODE: Global<u8> = Global::new(0);
+
 /// The uplink's interface.
 #[inline(always)]
 pub fn uplink_ifindex() -> u32 {
@@ -19,4 +25,16 @@ pub fn uplink_ifindex() -> u32 {
 #[inline(always)]
 pub fn endpoint_is_netkit() -> bool {
     ENDPOINT_IS_NETKIT.load() != 0
+}
+
+/// True if a network has two tags.
+#[inline(always)]
+pub fn has_qinq() -> bool {
+    HAS_QINQ.load() != 0
+}
+
+/// True if a network is in source mode.
+#[inline(always)]
+pub fn has_source_mode() -> bool {
+    HAS_SOURCE_MODE.load() != 0
 }

@@ -15,7 +15,7 @@ pub fn reason(reason: Reason) {
 
 /// Counts a frame towards the container of `endpoint`.
 #[inline(always)]
-pub fn rx(endpoint: u32, bytes: u32) {
+pub fn rx(endpoint: u16, bytes: u32) {
     if let Some(counters) = of(endpoint) {
         counters.rx_packets += 1;
         counters.rx_bytes += u64::from(bytes);
@@ -24,7 +24,7 @@ pub fn rx(endpoint: u32, bytes: u32) {
 
 /// Counts a frame that the container of `endpoint` sent.
 #[inline(always)]
-pub fn tx(endpoint: u32, bytes: u32) {
+pub fn tx(endpoint: u16, bytes: u32) {
     if let Some(counters) = of(endpoint) {
         counters.tx_packets += 1;
         counters.tx_bytes += u64::from(bytes);
@@ -32,8 +32,8 @@ pub fn tx(endpoint: u32, bytes: u32) {
 }
 
 #[inline(always)]
-fn of(endpoint: u32) -> Option<&'static mut Counters> {
-    let counters = COUNTERS.get_ptr_mut(endpoint)?;
+fn of(endpoint: u16) -> Option<&'static mut Counters> {
+    let counters = COUNTERS.get_ptr_mut(u32::from(endpoint))?;
     // SAFETY: this CPU's own slot of a per-CPU map, valid while the program runs.
     Some(unsafe { &mut *counters })
 }

@@ -4,7 +4,7 @@ use aya_ebpf::{
     helpers::{bpf_redirect, bpf_redirect_peer},
     programs::TcContext,
 };
-use vnet_common::{FdbEntry, Reason};
+use vnet_common::{Reason, Receiver};
 
 use crate::{config, count, drop_counted};
 
@@ -13,13 +13,13 @@ const PACKET_HOST: u32 = 0;
 
 /// From the wire into a container.
 #[inline(always)]
-pub fn from_uplink(ctx: &TcContext, to: FdbEntry) -> i32 {
+pub fn from_uplink(ctx: &TcContext, to: Receiver) -> i32 {
     into_peer(ctx, to)
 }
 
 /// From a container to its sibling.
 #[inline(always)]
-pub fn from_endpoint(ctx: &TcContext, to: FdbEntry) -> i32 {
+pub fn from_endpoint(ctx: &TcContext, to: Receiver) -> i32 {
     if config::endpoint_is_netkit() {
         // netkit's program runs on the sender's way out, where `bpf_redirect_peer` is refused.
         ctx.set_mark(0);
@@ -28,6 +28,15 @@ pub fn from_endpoint(ctx: &TcContext, to: FdbEntry) -> i32 {
         return unsafe { bpf_redirect(to.ifindex, 0) as i32 };
     }
     into_peer(ctx, to)
+}
+
+/// A group frame to one container alone: by the host side, so that the receiving device sets the packet type itself.
+#[inline(always)]
+pub fn group(ctx: &TcContext, to: Receiver) -> i32 {
+    ctx.set_mark(0);
+    count::rx(to.endpoint, ctx.len());
+    // SAFETY: a helper without pointers.
+    unsafe { bpf_redirect(to.ifindex, 0) as i32 }
 }
 
 /// Out of the uplink.
@@ -40,7 +49,7 @@ pub fn to_wire(ctx: &TcContext) -> i32 {
 
 /// Straight into the container's end of the link, without the backlog of the host side.
 #[inline(always)]
-fn into_peer(ctx: &TcContext, to: FdbEntry) -> i32 {
+fn into_peer(ctx: &TcContext, to: Receiver) -> i32 {
     // A mark of the host's own rules means nothing in the container.
     ctx.set_mark(0);
     // Its MAC is not the device's where it arrived, so the kernel took it for somebody else's.

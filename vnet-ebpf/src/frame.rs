@@ -4,17 +4,22 @@ use aya_ebpf::programs::TcContext;
 use network_types::eth::{EthHdr, EtherType};
 use vnet_common::{Frame, Reason, Tag};
 
-/// The frame's addresses and outermost tag, or why they can't be read.
+const DOT1Q: u16 = EtherType::Ieee8021q as u16;
+const DOT1AD: u16 = EtherType::Ieee8021ad as u16;
+
+/// The frame's addresses and tags, or why they can't be read.
 #[inline(always)]
 pub fn parse(ctx: &TcContext) -> Result<Frame, Reason> {
     let header = match header(ctx) {
         Some(header) => header,
         None => pull_header(ctx)?,
     };
+    let (tag, inner) = tags(ctx, header.ether_type);
     Ok(Frame {
         dst: header.dst_addr,
         src: header.src_addr,
-        tag: tag(ctx, header.ether_type),
+        tag,
+        inner,
     })
 }
 
@@ -41,25 +46,34 @@ fn header(ctx: &TcContext) -> Option<EthHdr> {
     Some(unsafe { (start as *const EthHdr).read_unaligned() })
 }
 
-/// The kernel keeps a tag beside the frame (`skb->vlan_tci`), or, where a sender wrote it himself
-/// and nobody took it out yet (netkit, packet sockets), in the data.
+/// The outermost tag and the one behind it.
+///
+/// The kernel keeps the outermost beside the frame (`skb->vlan_tci`), or, where a sender wrote it himself and nobody took
+/// it out yet (netkit, packet sockets), in the data.
 #[inline(always)]
-fn tag(ctx: &TcContext, ether_type: u16) -> Tag {
-    const DOT1Q: u16 = EtherType::Ieee8021q as u16;
-    const DOT1AD: u16 = EtherType::Ieee8021ad as u16;
-
+fn tags(ctx: &TcContext, ether_type: u16) -> (Tag, Tag) {
     // SAFETY: the context outlives the program's run.
     let skb = unsafe { &*ctx.skb.skb };
-    if skb.vlan_present != 0 {
-        return if skb.vlan_proto as u16 == DOT1Q {
-            Tag::Dot1q(skb.vlan_tci as u16)
-        } else {
-            Tag::Other
-        };
+    let in_data = match ether_type {
+        DOT1Q | DOT1AD => Tag {
+            ethertype: u16::from_be(ether_type),
+            tci: tci_in_data(ctx),
+        },
+        _ => Tag::NONE,
+    };
+    if skb.vlan_present == 0 {
+        // At the uplink `skb_vlan_untag` has run, so this is an endpoint's, of which nobody asks for an inner tag.
+        return (in_data, Tag::NONE);
     }
-    match ether_type {
-        // At the uplink `skb_vlan_untag` has run, so this is an endpoint's, whose id nobody reads.
-        DOT1Q | DOT1AD => Tag::Other,
-        _ => Tag::None,
-    }
+    let beside = Tag {
+        ethertype: u16::from_be(skb.vlan_proto as u16),
+        tci: skb.vlan_tci as u16,
+    };
+    (beside, in_data)
+}
+
+/// The control information of a tag behind the Ethernet header; 0 where the frame ends before it, which is no VLAN.
+#[inline(always)]
+fn tci_in_data(ctx: &TcContext) -> u16 {
+    ctx.load::<u16>(EthHdr::LEN).map_or(0, u16::from_be)
 }

@@ -18,8 +18,9 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use aya_log_ebpf::debug;
+use flood::Listeners;
 use vnet_common::{
-    Reason, Tag, UNTAGGED,
+    Frame, Reason,
     rules::{self, FromEndpoint, FromUplink},
 };
 
@@ -37,27 +38,35 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
     };
-    match rules::from_uplink(&frame, &tables::Maps) {
-        FromUplink::Deliver(to) => {
-            if frame.tag != Tag::None && vlan::pop(&ctx).is_err() {
-                return drop_counted(Reason::TagFailed);
-            }
-            deliver::from_uplink(&ctx, to)
+    let Some(place) = rules::place(&frame, config::has_qinq(), &tables::Maps) else {
+        return hand_on(&ctx, &frame, Reason::UnknownVlan);
+    };
+    if config::has_source_mode() {
+        match flood::to_listeners(&ctx, place, &frame) {
+            Listeners::GoOn => {}
+            Listeners::Consumed => return DROP,
+            Listeners::TagFailed => return drop_counted(Reason::TagFailed),
         }
-        FromUplink::Flood { vlan, segment } => {
-            count::reason(Reason::Group);
-            flood::from_uplink(&ctx, vlan, segment)
-        }
-        FromUplink::HandOn(reason) => {
-            debug!(
-                &ctx,
-                "from_uplink: {:mac} handed on: {}",
-                frame.dst,
-                reason.name()
-            );
+    }
+    match rules::from_uplink(&frame, place.segment, &tables::Maps) {
+        FromUplink::Deliver(to) => match vlan::pop(&ctx, place) {
+            Ok(()) => deliver::from_uplink(&ctx, to),
+            Err(_) => drop_counted(Reason::TagFailed),
+        },
+        FromUplink::Return(to) => match vlan::pop(&ctx, place) {
+            Ok(()) => deliver::group(&ctx, to),
+            Err(_) => drop_counted(Reason::TagFailed),
+        },
+        FromUplink::Flood {
+            segment,
+            modes,
+            except,
+            reason,
+        } => {
             count::reason(reason);
-            HAND_ON
+            flood::from_uplink(&ctx, place, &frame, segment, modes, except)
         }
+        FromUplink::HandOn(reason) => hand_on(&ctx, &frame, reason),
     }
 }
 
@@ -88,10 +97,23 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
     if let FromEndpoint::Flood(segment) = way {
         flood::to_siblings(&ctx, &sender, segment);
     }
-    if sender.vlan != UNTAGGED && vlan::push(&ctx, sender.vlan).is_err() {
+    if vlan::push(&ctx, &sender).is_err() {
         return drop_counted(Reason::TagFailed);
     }
     deliver::to_wire(&ctx)
+}
+
+/// Lets a frame go on untouched, and says why.
+#[inline(always)]
+fn hand_on(ctx: &TcContext, frame: &Frame, reason: Reason) -> i32 {
+    debug!(
+        ctx,
+        "from_uplink: {:mac} handed on: {}",
+        frame.dst,
+        reason.name()
+    );
+    count::reason(reason);
+    HAND_ON
 }
 
 /// Ends a frame, and says why.

@@ -6,15 +6,16 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use vnet_common::{
-    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, MAX_ENDPOINTS, MAX_SEGMENTS, Mac,
-    Reason, Segment, SegmentKey, rules::Tables,
+    AllowedMacKey, Counters, Endpoint, FdbKey, FloodKey, MAX_ALLOWED_MACS, MAX_ENDPOINTS,
+    MAX_QINQ_SEGMENTS, MAX_SEGMENTS, MAX_SOURCES, Mac, QinqEntry, QinqKey, Reason, Receiver,
+    Segment, SegmentKey, SourceKey, rules::Tables,
 };
 
 /// Not preallocated: an uplink with three endpoints pays for three.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
 
 #[btf_map(name = "fdb")]
-static FDB: HashMap<FdbKey, FdbEntry, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
+static FDB: HashMap<FdbKey, Receiver, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
 
 #[btf_map(name = "endpoints")]
 static ENDPOINTS: HashMap<u32, Endpoint, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
@@ -22,8 +23,17 @@ static ENDPOINTS: HashMap<u32, Endpoint, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::
 #[btf_map(name = "segments")]
 static SEGMENTS: HashMap<SegmentKey, Segment, MAX_SEGMENTS, NO_PREALLOC> = HashMap::new();
 
+#[btf_map(name = "qinq")]
+static QINQ: HashMap<QinqKey, QinqEntry, MAX_QINQ_SEGMENTS, NO_PREALLOC> = HashMap::new();
+
 #[btf_map(name = "flood")]
-static FLOOD: HashMap<FloodKey, FloodEntry, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
+static FLOOD: HashMap<FloodKey, Receiver, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "sources")]
+static SOURCES: HashMap<SourceKey, Receiver, MAX_SOURCES, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "allowed_macs")]
+static ALLOWED_MACS: HashMap<AllowedMacKey, u32, MAX_ALLOWED_MACS, NO_PREALLOC> = HashMap::new();
 
 #[btf_map(name = "counters")]
 pub static COUNTERS: PerCpuArray<Counters, MAX_ENDPOINTS> = PerCpuArray::new();
@@ -36,15 +46,31 @@ pub struct Maps;
 
 impl Tables for Maps {
     #[inline(always)]
-    fn fdb(&self, vlan: u16, mac: &Mac) -> Option<FdbEntry> {
+    fn fdb(&self, segment: u16, mac: &Mac) -> Option<Receiver> {
         // SAFETY: eight bytes, aligned, that user space only ever replaces as a whole element.
-        unsafe { FDB.get(FdbKey { vlan, mac: *mac }).copied() }
+        unsafe { FDB.get(FdbKey { segment, mac: *mac }).copied() }
     }
 
     #[inline(always)]
-    fn segment(&self, vlan: u16) -> Option<Segment> {
+    fn segment(&self, segment: u16) -> Option<Segment> {
+        // SAFETY: user space only ever replaces a whole element.
+        unsafe { SEGMENTS.get(SegmentKey { segment }).copied() }
+    }
+
+    #[inline(always)]
+    fn qinq(&self, key: QinqKey) -> Option<u16> {
         // SAFETY: as above.
-        unsafe { SEGMENTS.get(SegmentKey { vlan }).copied() }
+        unsafe { QINQ.get(key).map(|entry| entry.segment) }
+    }
+
+    #[inline(always)]
+    fn is_allowed(&self, endpoint: u16, mac: &Mac) -> bool {
+        let key = AllowedMacKey {
+            endpoint,
+            mac: *mac,
+        };
+        // SAFETY: only whether there is an element matters.
+        unsafe { ALLOWED_MACS.get(key).is_some() }
     }
 }
 
@@ -57,9 +83,21 @@ pub fn sender(ctx: &TcContext) -> Option<Endpoint> {
     unsafe { ENDPOINTS.get(ifindex).copied() }
 }
 
-/// The receiver in `slot` of segment `vlan`'s broadcasts, if that slot is in use.
+/// The receiver in `slot` of a segment's broadcasts, if that slot is in use.
 #[inline(always)]
-pub fn receiver(vlan: u16, slot: u16) -> Option<FloodEntry> {
+pub fn receiver(segment: u16, slot: u16) -> Option<Receiver> {
     // SAFETY: eight bytes, aligned, that user space only ever replaces as a whole element.
-    unsafe { FLOOD.get(FloodKey { vlan, slot }).copied() }
+    unsafe { FLOOD.get(FloodKey { segment, slot }).copied() }
+}
+
+/// The listener in `slot` of those that hear a source address.
+#[inline(always)]
+pub fn listener(segment: u16, mac: &Mac, slot: u16) -> Option<Receiver> {
+    let key = SourceKey {
+        segment,
+        mac: *mac,
+        slot,
+    };
+    // SAFETY: as above.
+    unsafe { SOURCES.get(key).copied() }
 }

@@ -1,18 +1,68 @@
-//! Pushes and pops 802.1Q tags. The kernel keeps the outer one in `skb->vlan_tci`, so neither
-//! touches the data, and GSO frames stay whole.
+//! Pushes and pops a segment's tags. The kernel keeps the outer one in `skb->vlan_tci`, so with one tag neither touches
+//! the data, and GSO frames stay whole.
 
 use aya_ebpf::{
     helpers::{bpf_skb_vlan_pop, bpf_skb_vlan_push},
     programs::TcContext,
 };
-use vnet_common::ETHER_TYPE_8021Q;
+use vnet_common::{ETHER_TYPE_8021Q, Endpoint, Frame, Tag, rules::Place};
+
+use crate::config;
 
 /// The kernel's helper failed.
 pub struct TagFailed;
 
-/// Takes the outermost tag off. An inner one, if any, moves up.
+/// Takes the tags off by which a frame belongs to its segment. A tag of its own behind them, if any, moves up.
 #[inline(always)]
-pub fn pop(ctx: &TcContext) -> Result<(), TagFailed> {
+pub fn pop(ctx: &TcContext, place: Place) -> Result<(), TagFailed> {
+    if place.tags > 0 {
+        pop_one(ctx)?;
+    }
+    if config::has_qinq() && place.tags > 1 {
+        pop_one(ctx)?;
+    }
+    Ok(())
+}
+
+/// Puts the tags back that [`pop`] took off.
+#[inline(always)]
+pub fn restore(ctx: &TcContext, place: Place, frame: &Frame) -> Result<(), TagFailed> {
+    if config::has_qinq() && place.tags > 1 {
+        push_one(ctx, frame.inner)?;
+    }
+    if place.tags > 0 {
+        push_one(ctx, frame.tag)?;
+    }
+    Ok(())
+}
+
+/// Puts the tags of the sender's segment outside of what the frame has.
+#[inline(always)]
+pub fn push(ctx: &TcContext, sender: &Endpoint) -> Result<(), TagFailed> {
+    if sender.vlan == 0 {
+        return Ok(());
+    }
+    push_one(
+        ctx,
+        Tag {
+            ethertype: ETHER_TYPE_8021Q,
+            tci: sender.vlan,
+        },
+    )?;
+    if config::has_qinq() && sender.outer_vlan != 0 {
+        push_one(
+            ctx,
+            Tag {
+                ethertype: sender.outer_ethertype,
+                tci: sender.outer_vlan,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn pop_one(ctx: &TcContext) -> Result<(), TagFailed> {
     // SAFETY: the context is the program's own.
     match unsafe { bpf_skb_vlan_pop(ctx.skb.skb) } {
         0 => Ok(()),
@@ -20,11 +70,10 @@ pub fn pop(ctx: &TcContext) -> Result<(), TagFailed> {
     }
 }
 
-/// Puts a tag with this control information outside of what the frame has.
 #[inline(always)]
-pub fn push(ctx: &TcContext, tci: u16) -> Result<(), TagFailed> {
+fn push_one(ctx: &TcContext, tag: Tag) -> Result<(), TagFailed> {
     // SAFETY: the context is the program's own.
-    match unsafe { bpf_skb_vlan_push(ctx.skb.skb, ETHER_TYPE_8021Q.to_be(), tci) } {
+    match unsafe { bpf_skb_vlan_push(ctx.skb.skb, tag.ethertype.to_be(), tag.tci) } {
         0 => Ok(()),
         _ => Err(TagFailed),
     }

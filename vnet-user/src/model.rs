@@ -2,19 +2,27 @@
 
 pub mod endpoint;
 pub mod mac;
+pub mod mode;
 pub mod netns;
 pub mod network;
 pub mod nic;
 pub mod parent;
+pub mod rows;
+pub mod segment;
 pub mod sizes;
 pub mod state;
+pub mod variant;
 pub mod vlan;
 
 pub use endpoint::{Endpoint, EndpointId, EndpointRequest};
 pub use mac::MacAddr;
+pub use mode::{Guard, Mode};
 pub use netns::NetnsId;
 pub use network::{Network, NetworkRequest};
 pub use parent::Parent;
+pub use rows::Rows;
+pub use segment::{OuterProtocol, OuterTag, Segment};
 pub use sizes::Sizes;
 pub use state::{Phase, State, Uplink};
+pub use variant::Variant;
 pub use vlan::VlanId;

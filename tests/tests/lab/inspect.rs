@@ -119,7 +119,7 @@ fn bpftool_shows_the_forwarding_database_with_named_fields() {
         .as_array()
         .into_iter()
         .flatten()
-        .find(|entry| entry["formatted"]["key"]["vlan"] == 200)
+        .find(|entry| entry["formatted"]["key"]["segment"] == 200)
         .unwrap_or_else(|| panic!("no entry of VLAN 200: {shown}"));
     let bytes: Vec<u8> = serde_json::from_value(entry["formatted"]["key"]["mac"].clone()).unwrap();
     assert_eq!(bytes, a.mac.0);

@@ -5,14 +5,15 @@
 use std::path::PathBuf;
 
 use aya::{TestRun, TestRunOptions, programs::SchedClassifier};
-use vnet_common::{Endpoint, Mac, Reason, UNTAGGED};
+use vnet_common::{Mac, Reason};
 use vnet_user::{
     datapath::{
         Maps, Pins, Programs,
         load::{self, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
-        maps::Member,
     },
-    model::state::EndpointDevice,
+    model::{
+        EndpointId, EndpointRequest, MacAddr, Network, Rows, State, Variant, state::EndpointDevice,
+    },
 };
 
 const LOOPBACK: u32 = 1;
@@ -44,6 +45,7 @@ impl Loaded {
         let options = LoadOptions {
             uplink_ifindex: LOOPBACK,
             endpoint_device: EndpointDevice::Veth,
+            variant: Variant::default(),
             log_level: log::LevelFilter::Off,
         };
         let programs = load::load(options, &pins).unwrap();
@@ -56,17 +58,19 @@ impl Loaded {
     }
 
     fn with_endpoint(mut self) -> Self {
-        let member = Member {
-            endpoint: Endpoint {
-                endpoint: 0,
-                vlan: UNTAGGED,
-                mac: OURS,
-            },
-            ifindex: LOOPBACK,
-            flood_slot: 0,
+        let mut state = State::default();
+        let network = Network::on("lo");
+        state.networks.insert("lan".into(), network);
+        let request = EndpointRequest {
+            mac: Some(MacAddr::try_from(OURS).unwrap()),
+            ..EndpointRequest::in_network("lan", "c1")
         };
-        self.maps.set_segments(&[UNTAGGED].into()).unwrap();
-        self.maps.add_endpoint(member).unwrap();
+        let uplink_mac = MacAddr::try_from(THEIRS).unwrap();
+        let mut endpoint = request.plan(&state, uplink_mac, [0; 4]).unwrap();
+        endpoint.host_ifindex = LOOPBACK;
+        let id = EndpointId::from_random([0; 6]);
+        state.endpoints.insert(id, endpoint);
+        self.maps.reconcile(&Rows::wanted(&state, "lo")).unwrap();
         self
     }
 
@@ -119,6 +123,15 @@ fn a_reflected_broadcast_is_handed_on() {
     assert_eq!(loaded.run(FROM_UPLINK, BROADCAST, OURS, IPV4), HAND_ON);
     assert_eq!(loaded.count(Reason::Reflected), 1);
     assert_eq!(loaded.maps.counters(0).unwrap().rx_packets, 0);
+}
+
+#[test]
+fn an_endpoint_sends_from_its_own_address_only() {
+    let mut loaded = Loaded::new("guard").with_endpoint();
+    assert_eq!(loaded.run(FROM_ENDPOINT, OURS, THEIRS, IPV4), DROP);
+    assert_eq!(loaded.run(FROM_ENDPOINT, BROADCAST, THEIRS, IPV4), DROP);
+    assert_eq!(loaded.count(Reason::SourceNotAllowed), 2);
+    assert_eq!(loaded.maps.counters(0).unwrap().tx_packets, 0);
 }
 
 #[test]

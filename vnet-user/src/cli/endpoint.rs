@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     open,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     control::{Dirs, Vnet, status::EndpointStatus},
-    model::{EndpointRequest, MacAddr, vlan},
+    model::{EndpointRequest, MacAddr, endpoint::SourceChange},
 };
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,9 @@ pub enum EndpointCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Change the source addresses that an endpoint hears, in source mode.
+    #[command(after_help = "Example: vnet-user endpoint sources 3fa2 add 02:42:c0:a8:c8:09")]
+    Sources(SourcesArgs),
     /// Remove an endpoint, by its id or the beginning of it.
     #[command(after_help = "Example: vnet-user endpoint remove 3fa2")]
     Remove {
@@ -60,6 +63,9 @@ pub struct AddArgs {
     /// The MAC address; without it one made from the IPv4 address, as Docker does.
     #[arg(long)]
     mac: Option<MacAddr>,
+    /// In source mode: an address that it hears; may be repeated.
+    #[arg(long = "source", value_name = "MAC")]
+    sources: Vec<MacAddr>,
     /// The interface's name in the container.
     #[arg(long, default_value = "eth0", value_name = "NAME")]
     ifname: String,
@@ -67,10 +73,33 @@ pub struct AddArgs {
     format: Format,
 }
 
+#[derive(Debug, Args)]
+pub struct SourcesArgs {
+    /// The endpoint, by its id or the beginning of it.
+    id: String,
+    /// What to do, as with `ip link set … type macvlan macaddr`.
+    #[arg(value_enum)]
+    verb: SourcesVerb,
+    /// The addresses; none with flush.
+    #[arg(value_name = "MAC", required_if_eq_any = [("verb", "add"), ("verb", "del"), ("verb", "set")])]
+    macs: Vec<MacAddr>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SourcesVerb {
+    Add,
+    Del,
+    Set,
+    Flush,
+}
+
 impl EndpointCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
             Self::Add(args) => args.run(dirs).await,
+            Self::Sources(args) => args.run(dirs).await,
             Self::List { network, format } => {
                 let vnet = open(dirs).await?;
                 output::notices(&vnet.notices);
@@ -116,6 +145,7 @@ impl AddArgs {
             netns,
             addresses,
             mac,
+            sources,
             ifname,
             format,
         } = self;
@@ -123,6 +153,7 @@ impl AddArgs {
             network,
             addresses,
             mac,
+            sources: sources.into_iter().collect(),
             netns,
             ifname,
         };
@@ -142,13 +173,38 @@ impl AddArgs {
     }
 }
 
+impl SourcesArgs {
+    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+        let Self {
+            id,
+            verb,
+            macs,
+            format,
+        } = self;
+        if let (SourcesVerb::Flush, [mac, ..]) = (verb, macs.as_slice()) {
+            bail!("address {mac} with flush, which removes all: none was expected");
+        }
+        let macs = macs.into_iter().collect();
+        let change = match verb {
+            SourcesVerb::Add => SourceChange::Add(macs),
+            SourcesVerb::Del => SourceChange::Delete(macs),
+            SourcesVerb::Set => SourceChange::Set(macs),
+            SourcesVerb::Flush => SourceChange::Flush,
+        };
+        let mut vnet = open(dirs).await?;
+        let id = vnet.change_sources(&id, change).await?;
+        output::notices(&vnet.notices);
+        format.print(&one(&vnet, id.as_str())?, || id.to_string())
+    }
+}
+
 /// Endpoints as a table. `rx` is towards the container, as its own interface counts.
 pub fn print(endpoints: &[EndpointStatus]) {
     let rows = endpoints.iter().map(|endpoint| {
         vec![
             endpoint.id.to_string(),
             endpoint.network.clone(),
-            vlan::describe(endpoint.vlan),
+            endpoint.segment.to_string(),
             endpoint.mac.to_string(),
             output::list(&endpoint.addresses),
             format!("{}:{}", endpoint.netns, endpoint.ifname),

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     control::{Dirs, Vnet, status::NetworkStatus},
-    model::{Network, NetworkRequest, Parent, VlanId, vlan},
+    model::{
+        Guard, MacAddr, Mode, Network, NetworkRequest, OuterProtocol, Parent, VlanId,
+        network::NetworkChange, parent::SegmentOptions,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +35,9 @@ pub enum NetworkCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Change a network while its endpoints stay.
+    #[command(after_help = "Example: vnet-user network set web --mode private")]
+    Set(SetArgs),
     /// Remove a network without endpoints.
     #[command(after_help = "Example: vnet-user network remove web")]
     Remove {
@@ -49,12 +55,31 @@ pub enum NetworkCommand {
 pub struct CreateArgs {
     /// What the network shall be called.
     name: String,
-    /// The attached NIC; `enp0s8.200` means `--parent enp0s8 --vlan 200`, and makes no interface.
+    /// The attached NIC; `enp0s8.200` means `--parent enp0s8 --vlan 200`, and `enp0s8.100.60` the same with
+    /// `--outer-vlan 100 --vlan 60`. Neither makes an interface.
     #[arg(long)]
     parent: String,
     /// The VLAN id; without it the network is untagged.
     #[arg(long, value_name = "1-4094")]
     vlan: Option<VlanId>,
+    /// The VLAN id of a tag outside of it (QinQ).
+    #[arg(long, value_name = "1-4094")]
+    outer_vlan: Option<VlanId>,
+    /// The outer tag's protocol: 802.1ad or 802.1q.
+    #[arg(long, default_value = "802.1ad", value_name = "PROTOCOL")]
+    outer_protocol: OuterProtocol,
+    /// How endpoints see each other, as with macvlan: bridge, private, vepa, passthru, source.
+    #[arg(long, default_value = "bridge")]
+    mode: Mode,
+    /// Which source addresses endpoints may send from: mac is their own, off any. The default is mac, in passthru off.
+    #[arg(long)]
+    guard: Option<Guard>,
+    /// An address that endpoints may send from beside their own, such as VRRP's; may be repeated.
+    #[arg(long = "allow-mac", value_name = "MAC")]
+    allowed_macs: Vec<MacAddr>,
+    /// In source mode: what an endpoint hears goes nowhere else, not to the host either.
+    #[arg(long)]
+    nodst: bool,
     /// A subnet of the network; may be repeated.
     #[arg(long = "subnet", value_name = "CIDR")]
     subnets: Vec<IpNet>,
@@ -68,10 +93,28 @@ pub struct CreateArgs {
     format: Format,
 }
 
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The network, by its name.
+    name: String,
+    /// How endpoints see each other: bridge, private, vepa, source. No network becomes passthru, or stops being it.
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Which source addresses endpoints may send from: mac is their own, off any.
+    #[arg(long)]
+    guard: Option<Guard>,
+    /// In source mode: whether what an endpoint hears goes nowhere else.
+    #[arg(long, value_name = "BOOL")]
+    nodst: Option<bool>,
+    #[command(flatten)]
+    format: Format,
+}
+
 impl NetworkCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
             Self::Create(args) => args.run(dirs).await,
+            Self::Set(args) => args.run(dirs).await,
             Self::List { format } => {
                 let vnet = open(dirs).await?;
                 output::notices(&vnet.notices);
@@ -116,6 +159,12 @@ impl CreateArgs {
             name,
             parent,
             vlan,
+            outer_vlan,
+            outer_protocol,
+            mode,
+            guard,
+            allowed_macs,
+            nodst,
             subnets,
             gateways,
             mtu,
@@ -123,14 +172,23 @@ impl CreateArgs {
         } = self;
         let mut vnet = open(dirs).await?;
         let attached = |name: &str| vnet.state().uplinks.contains_key(name);
-        let Parent { uplink, vlan } = Parent::parse(&parent, vlan, attached)?;
+        let options = SegmentOptions {
+            vlan,
+            outer_vlan,
+            outer_protocol,
+        };
+        let Parent { uplink, segment } = Parent::parse(&parent, options, attached)?;
         let uplink = vnet.uplink_name(&uplink).await?;
         let network = Network {
-            uplink,
-            vlan,
+            segment,
+            mode,
+            guard: guard.unwrap_or(mode.default_guard()),
+            allowed_macs: allowed_macs.into_iter().collect(),
+            nodst,
             subnets,
             gateways,
             mtu,
+            ..Network::on(&uplink)
         };
         let request = NetworkRequest {
             name: name.clone(),
@@ -142,13 +200,31 @@ impl CreateArgs {
     }
 }
 
+impl SetArgs {
+    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+        let Self {
+            name,
+            mode,
+            guard,
+            nodst,
+            format,
+        } = self;
+        let change = NetworkChange { mode, nodst, guard };
+        let mut vnet = open(dirs).await?;
+        vnet.change_network(&name, &change).await?;
+        output::notices(&vnet.notices);
+        format.print(&one(&vnet, &name)?, || name.clone())
+    }
+}
+
 /// Networks as a table.
 pub fn print(networks: &[NetworkStatus]) {
     let rows = networks.iter().map(|network| {
         vec![
             network.name.clone(),
             network.parent.clone(),
-            vlan::describe(network.vlan),
+            network.segment.to_string(),
+            network.mode.to_string(),
             output::list(&network.subnets),
             output::list(&network.gateways),
             output::or_dash(network.mtu),
@@ -165,6 +241,7 @@ pub fn print(networks: &[NetworkStatus]) {
         "NETWORK",
         "PARENT",
         "SEGMENT",
+        "MODE",
         "SUBNETS",
         "GATEWAYS",
         "MTU",

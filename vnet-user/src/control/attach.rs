@@ -5,6 +5,7 @@ use crate::{
     datapath::{Maps, Programs, attach, load},
     link::Link,
     model::{
+        Rows, Variant,
         nic::NicChanges,
         state::{EndpointDevice, Hook, Phase, Uplink},
     },
@@ -87,6 +88,7 @@ impl Vnet {
             hook: same.map_or(Hook::Tcx, |old| old.hook),
             endpoint_device: same.map_or(EndpointDevice::Veth, |old| old.endpoint_device),
             programs: String::new(),
+            variant: Variant::default(),
             layout: vnet_common::LAYOUT,
             made_clsact: same.is_some_and(|old| old.made_clsact),
             nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
@@ -107,17 +109,19 @@ impl Vnet {
         pins.create()?;
         let (mut programs, endpoint_device, reason) =
             self.load_for_device(link, device, options).await?;
-        let mut maps = Maps::open(&pins)?;
-        maps.set_segments(&self.state.segments_on(&link.name))?;
+        let rows = Rows::wanted(&self.state, &link.name);
+        Maps::open(&pins)?.reconcile(&rows)?;
         let hook = self.hook_up(&mut programs, link).await?;
         let uplink = self.uplink_mut(&link.name)?;
         uplink.hook = hook;
         uplink.endpoint_device = endpoint_device;
         // From here on there is a datapath, to which endpoints can be added.
         load::pin(&mut programs, &pins)?;
-        self.restore_endpoints(&link.name, &mut maps)?;
+        self.restore_endpoints(&link.name)?;
         self.apply_nic(&link.name).await?;
+        let variant = Variant::wanted(&self.state, &link.name);
         let uplink = self.uplink_mut(&link.name)?;
+        uplink.variant = variant;
         uplink.programs = load::build_id(options.log_level);
         uplink.phase = Phase::Ready;
         self.save()?;

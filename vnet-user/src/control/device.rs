@@ -7,7 +7,7 @@ use crate::{
         load::{self, LoadOptions},
     },
     link::{Link, Netns, pair::PairSpec},
-    model::{Sizes, state::EndpointDevice},
+    model::{Sizes, Variant, state::EndpointDevice},
 };
 
 /// The pair that tries netkit out.
@@ -48,10 +48,12 @@ impl Vnet {
         options: AttachOptions,
     ) -> Result<(Programs, EndpointDevice, String), ControlError> {
         let pins = self.pins(&link.name);
+        let variant = Variant::wanted(&self.state, &link.name);
         let load = |endpoint_device| {
             let options = LoadOptions {
                 uplink_ifindex: link.index,
                 endpoint_device,
+                variant,
                 log_level: options.log_level,
             };
             load::load(options, &pins)

@@ -4,12 +4,12 @@ use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
 
 use super::{ControlError, Vnet, error::Failures};
 use crate::{
-    datapath::{Maps, Pins, attach, maps::Member},
+    datapath::attach,
     link::{LinkError, Netlink, Netns, pair::PairSpec},
     model::{
         Endpoint, EndpointId, EndpointRequest, MacAddr, Network,
+        endpoint::{SourceChange, check_sources},
         state::{EndpointDevice, Phase},
-        vlan,
     },
 };
 
@@ -82,6 +82,30 @@ impl Vnet {
         }
     }
 
+    /// Adds, removes, replaces or clears the source addresses that an endpoint hears (`ip link … macvlan macaddr`).
+    /// Returns its id.
+    ///
+    /// # Errors
+    ///
+    /// When its network is not in source mode, or an address has too many listeners; then nothing is changed.
+    pub async fn change_sources(
+        &mut self,
+        id: &str,
+        change: SourceChange,
+    ) -> Result<EndpointId, ControlError> {
+        let (id, endpoint) = self.endpoint(id)?;
+        let id = id.clone();
+        let sources = change.apply(&endpoint.sources);
+        let network = endpoint.network.clone();
+        check_sources(&network, &sources, Some(&id), &self.state)?;
+        let uplink = self.network(&network)?.uplink.clone();
+        self.endpoint_mut(&id)?.sources = sources;
+        self.state.unsettled.insert(uplink.clone());
+        self.save()?;
+        self.settle(&uplink).await?;
+        Ok(id)
+    }
+
     async fn set_up_endpoint(
         &mut self,
         id: &EndpointId,
@@ -107,10 +131,8 @@ impl Vnet {
 
         let pins = self.pins(&network.uplink);
         attach::endpoint(&pins, device, hook, &host_ifname, host.index)?;
-        let member = member(self.endpoint_mut(id)?, network);
-        Maps::open(&pins)?.add_endpoint(member)?;
         self.netlink.set_up(host.index).await?;
-        self.apply_nic(&network.uplink).await?;
+        self.settle(&network.uplink).await?;
         // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
         netns.run(|| configure(&endpoint, &network.gateways))?;
         self.endpoint_mut(id)?.phase = Phase::Ready;
@@ -125,11 +147,7 @@ impl Vnet {
         let mut failures = Failures::default();
         // First: a link whose program is gone would hand the container's frames to the host's stack.
         failures.note(self.delete_link(&host_ifname).await);
-        let pins = self.pins(&network.uplink);
-        if endpoint.host_ifindex != 0 && pins.exist() {
-            failures.note(remove_rows(&pins, member(&endpoint, &network)));
-        }
-        failures.note(pins.remove_link(&host_ifname));
+        failures.note(self.pins(&network.uplink).remove_link(&host_ifname));
         failures.into_result()?;
         self.state.endpoints.remove(id);
         self.state.unsettled.insert(network.uplink.clone());
@@ -144,33 +162,16 @@ impl Vnet {
         Ok(())
     }
 
-    /// Puts an uplink's endpoints into maps and onto programs that are new.
-    pub(super) fn restore_endpoints(
-        &self,
-        uplink: &str,
-        maps: &mut Maps,
-    ) -> Result<(), ControlError> {
+    /// Puts new programs onto an uplink's endpoints.
+    pub(super) fn restore_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
         let pins = self.pins(uplink);
         let attached = self.uplink(uplink)?;
         let (device, hook) = (attached.endpoint_device, attached.hook);
-        for member in self.members(uplink)? {
-            maps.add_endpoint(member)?;
-        }
         for (id, endpoint) in self.state.endpoints_on(uplink) {
             let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
             attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
         }
         Ok(())
-    }
-
-    /// An uplink's endpoints, as the maps know them.
-    pub(super) fn members(&self, uplink: &str) -> Result<Vec<Member>, ControlError> {
-        let endpoints = self.state.endpoints_on(uplink);
-        let members = endpoints.map(|(_, endpoint)| {
-            let network = self.network(&endpoint.network)?;
-            Ok(member(endpoint, network))
-        });
-        members.collect()
     }
 
     /// The device that an uplink's endpoints have, if it has any.
@@ -208,23 +209,6 @@ impl Vnet {
         let endpoint = self.state.endpoints.get_mut(id);
         endpoint.ok_or_else(|| ControlError::NoEndpoint(id.to_string()))
     }
-}
-
-/// An endpoint, as the maps know it.
-fn member(endpoint: &Endpoint, network: &Network) -> Member {
-    Member {
-        endpoint: vnet_common::Endpoint {
-            endpoint: endpoint.number,
-            vlan: vlan::map_value(network.vlan),
-            mac: endpoint.mac.octets(),
-        },
-        ifindex: endpoint.host_ifindex,
-        flood_slot: endpoint.flood_slot,
-    }
-}
-
-fn remove_rows(pins: &Pins, member: Member) -> Result<(), ControlError> {
-    Ok(Maps::open(pins)?.remove_endpoint(member)?)
 }
 
 /// The container's end, from inside.

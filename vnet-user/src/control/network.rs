@@ -1,7 +1,7 @@
 //! Networks come and go.
 
 use super::{ControlError, Vnet};
-use crate::model::{Network, NetworkRequest};
+use crate::model::{Mode, Network, NetworkRequest, network::NetworkChange};
 
 impl Vnet {
     /// Creates a network on an attached uplink.
@@ -16,8 +16,8 @@ impl Vnet {
             self.netlink.link(&uplink).await?;
         }
         let link = self.uplink_link(&uplink).await?;
-        request.validate(&self.state, link.sizes.mtu)?;
-        let NetworkRequest { name, network } = request;
+        let network = request.plan(&self.state, link.sizes.mtu)?;
+        let NetworkRequest { name, network: _ } = request;
         self.state.networks.insert(name.clone(), network);
         self.state.unsettled.insert(uplink.clone());
         self.save()?;
@@ -31,6 +31,31 @@ impl Vnet {
         settled
     }
 
+    /// Changes a living network, as far as the kernel's macvlan can.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the change makes no sense; then nothing is changed.
+    pub async fn change_network(
+        &mut self,
+        name: &str,
+        change: &NetworkChange,
+    ) -> Result<(), ControlError> {
+        let network = self.network(name)?.changed(name, change)?;
+        let uplink = network.uplink.clone();
+        if network.mode != Mode::Source {
+            // As `macvlan_changelink` does: no list survives its mode.
+            let endpoints = self.state.endpoints.values_mut();
+            for endpoint in endpoints.filter(|endpoint| endpoint.network == name) {
+                endpoint.sources.clear();
+            }
+        }
+        self.state.networks.insert(name.to_owned(), network);
+        self.state.unsettled.insert(uplink.clone());
+        self.save()?;
+        self.settle(&uplink).await
+    }
+
     /// Removes a network without endpoints.
     ///
     /// # Errors
@@ -38,11 +63,7 @@ impl Vnet {
     /// [`ControlError::NetworkInUse`] when it has some.
     pub async fn remove_network(&mut self, name: &str) -> Result<(), ControlError> {
         let uplink = self.network(name)?.uplink.clone();
-        let endpoints = self
-            .state
-            .endpoints
-            .iter()
-            .filter(|(_, e)| e.network == name);
+        let endpoints = self.state.endpoints_of(name);
         let endpoints: Vec<_> = endpoints.map(|(id, _)| id.to_string()).collect();
         if !endpoints.is_empty() {
             return Err(ControlError::NetworkInUse {

@@ -7,7 +7,7 @@ use crate::{
     datapath::Maps,
     error::one_line,
     link::Link,
-    model::{EndpointId, state::Phase},
+    model::{EndpointId, Rows, state::Phase},
 };
 
 impl Vnet {
@@ -41,13 +41,14 @@ impl Vnet {
             .ok()
     }
 
-    /// Brings an uplink's maps and NIC to what its networks and endpoints need. An uplink that is
+    /// Brings an uplink's maps, programs and NIC to what its networks and endpoints need. An uplink that is
     /// not there gets it when it is attached.
     pub(super) async fn settle(&mut self, uplink: &str) -> Result<(), ControlError> {
         match self.uplink_link(uplink).await {
-            Ok(_) => {
-                let segments = self.state.segments_on(uplink);
-                Maps::open(&self.pins(uplink))?.set_segments(&segments)?;
+            Ok(link) => {
+                let rows = Rows::wanted(&self.state, uplink);
+                Maps::open(&self.pins(uplink))?.reconcile(&rows)?;
+                self.fit_variant(&link)?;
                 self.apply_nic(uplink).await?;
             }
             Err(error) if error.is_not_running() => {}

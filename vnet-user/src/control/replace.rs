@@ -11,11 +11,12 @@ use crate::{
         replace,
     },
     link::Link,
+    model::{Rows, Variant},
 };
 
 impl Vnet {
-    /// Replaces an attached uplink's programs, if they are of another build or log level. Links stay, and maps of the
-    /// same layout, so no frame is lost.
+    /// Replaces an attached uplink's programs, if they are of another build, log level or variant. Links stay, and maps
+    /// of the same layout, so no frame is lost.
     pub(super) fn replace(
         &mut self,
         link: &Link,
@@ -24,6 +25,7 @@ impl Vnet {
         let uplink = self.uplink(&link.name)?;
         let (hook, endpoint_device) = (uplink.hook, uplink.endpoint_device);
         let build = load::build_id(log_level);
+        let variant = Variant::wanted(&self.state, &link.name);
         let same_layout = uplink.layout == vnet_common::LAYOUT;
         let mut attached = Attached {
             uplink: link.name.clone(),
@@ -32,12 +34,13 @@ impl Vnet {
             news: News::Nothing,
             loaded: None,
         };
-        if uplink.programs == build && same_layout {
+        if uplink.programs == build && uplink.variant == variant && same_layout {
             return Ok(attached);
         }
         let options = LoadOptions {
             uplink_ifindex: link.index,
             endpoint_device,
+            variant,
             log_level,
         };
         let pins = self.pins(&link.name);
@@ -50,10 +53,21 @@ impl Vnet {
         });
         let uplink = self.uplink_mut(&link.name)?;
         uplink.programs = build;
+        uplink.variant = variant;
         uplink.layout = vnet_common::LAYOUT;
         self.save()?;
         attached.news = News::Replaced;
         Ok(attached)
+    }
+
+    /// Replaces an attached uplink's programs, if its networks need other features of them now.
+    pub(super) fn fit_variant(&mut self, link: &Link) -> Result<(), ControlError> {
+        let uplink = self.uplink(&link.name)?;
+        if uplink.variant == Variant::wanted(&self.state, &link.name) {
+            return Ok(());
+        }
+        let log_level = load::log_level(&uplink.programs);
+        self.replace(link, log_level).map(drop)
     }
 
     /// Goes over to maps of this build's layout: they are filled before any program reads them, so no frame is lost, but
@@ -68,11 +82,7 @@ impl Vnet {
         next.remove()?;
         next.create()?;
         let mut programs = load::load(options, &next)?;
-        let mut maps = Maps::open(&next)?;
-        maps.set_segments(&self.state.segments_on(iface))?;
-        for member in self.members(iface)? {
-            maps.add_endpoint(member)?;
-        }
+        Maps::open(&next)?.reconcile(&Rows::wanted(&self.state, iface))?;
         self.swap_programs(&mut programs, iface)?;
         next.take_over(pins)?;
         Ok(programs)

@@ -1,6 +1,9 @@
 //! What there is, with the datapath's own counts: for people, and as JSON.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -9,7 +12,7 @@ use vnet_common::Counters;
 use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
-    model::{Endpoint, EndpointId, MacAddr, Network, VlanId},
+    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment},
 };
 
 /// One uplink with all that is on it.
@@ -59,7 +62,12 @@ impl DatapathStatus {
 pub struct NetworkStatus {
     pub name: String,
     pub parent: String,
-    pub vlan: Option<VlanId>,
+    #[serde(flatten)]
+    pub segment: Segment,
+    pub mode: Mode,
+    pub guard: Guard,
+    pub allowed_macs: BTreeSet<MacAddr>,
+    pub nodst: bool,
     pub subnets: Vec<IpNet>,
     pub gateways: Vec<IpAddr>,
     pub mtu: Option<u32>,
@@ -75,8 +83,12 @@ pub struct EndpointStatus {
     pub id: EndpointId,
     pub network: String,
     pub parent: String,
-    pub vlan: Option<VlanId>,
+    #[serde(flatten)]
+    pub segment: Segment,
+    pub mode: Mode,
     pub mac: MacAddr,
+    /// In source mode: the addresses that it hears.
+    pub sources: BTreeSet<MacAddr>,
     pub addresses: Vec<IpNet>,
     pub netns: String,
     pub ifname: String,
@@ -168,17 +180,16 @@ impl Vnet {
             .map(|(name, network)| NetworkStatus {
                 name: name.clone(),
                 parent: network.uplink.clone(),
-                vlan: network.vlan,
+                segment: network.segment,
+                mode: network.mode,
+                guard: network.guard,
+                allowed_macs: network.allowed_macs.clone(),
+                nodst: network.nodst,
                 subnets: network.subnets.clone(),
                 gateways: network.gateways.clone(),
                 mtu: network.mtu,
                 attached: self.state.uplinks.contains_key(&network.uplink),
-                endpoints: self
-                    .state
-                    .endpoints
-                    .values()
-                    .filter(|e| e.network == *name)
-                    .count(),
+                endpoints: self.state.endpoints_of(name).count(),
             })
             .collect()
     }
@@ -205,8 +216,10 @@ impl Vnet {
                 id: id.clone(),
                 network: endpoint.network.clone(),
                 parent: network.uplink.clone(),
-                vlan: network.vlan,
+                segment: network.segment,
+                mode: network.mode,
                 mac: endpoint.mac,
+                sources: endpoint.sources.clone(),
                 addresses: endpoint.addresses.clone(),
                 netns: endpoint.netns.clone(),
                 ifname: endpoint.ifname.clone(),

@@ -8,18 +8,21 @@ use std::{
 use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
 
 use super::{error::DatapathError, pins::Pins};
-use crate::model::state::EndpointDevice;
+use crate::model::{Variant, state::EndpointDevice};
 
 /// The program at the uplink's ingress.
 pub const FROM_UPLINK: &str = "from_uplink";
 /// The program at the container's way out.
 pub const FROM_ENDPOINT: &str = "from_endpoint";
 /// The maps that are pinned under their own names.
-pub const MAPS: [&str; 6] = [
+pub const MAPS: [&str; 9] = [
     "fdb",
     "endpoints",
     "segments",
+    "qinq",
     "flood",
+    "sources",
+    "allowed_macs",
     "counters",
     "reasons",
 ];
@@ -31,6 +34,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("VNET_EBPF_OBJECT"));
 pub struct LoadOptions {
     pub uplink_ifindex: u32,
     pub endpoint_device: EndpointDevice,
+    pub variant: Variant,
     /// What the programs log; nothing of it is left in them below.
     pub log_level: log::LevelFilter,
 }
@@ -48,14 +52,19 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
     let LoadOptions {
         uplink_ifindex,
         endpoint_device,
+        variant,
         log_level,
     } = options;
+    let Variant { qinq, source_mode } = variant;
+    let (qinq, source_mode) = (u8::from(qinq), u8::from(source_mode));
     let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
     let log_level = log_level as u8;
     let mut loader = EbpfLoader::new();
     loader
         .override_global("UPLINK_IFINDEX", &uplink_ifindex, true)
         .override_global("ENDPOINT_IS_NETKIT", &netkit, true)
+        .override_global("HAS_QINQ", &qinq, true)
+        .override_global("HAS_SOURCE_MODE", &source_mode, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true);
     for map in MAPS {
         loader.map_pin_path(map, pins.map(map));
@@ -90,6 +99,15 @@ pub fn build_id(log_level: log::LevelFilter) -> String {
     format!("{:016x} {log_level}", hasher.finish())
 }
 
+/// The log level in a [`build_id`]; off where it is none.
+pub fn log_level(build_id: &str) -> log::LevelFilter {
+    let level = build_id
+        .rsplit(' ')
+        .next()
+        .and_then(|level| level.parse().ok());
+    level.unwrap_or(log::LevelFilter::Off)
+}
+
 /// One of the object's programs.
 pub fn program<'a>(
     ebpf: &'a mut Ebpf,
@@ -99,4 +117,16 @@ pub fn program<'a>(
     program
         .try_into()
         .map_err(DatapathError::program(format!("use {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_tells_its_log_level() {
+        use log::LevelFilter::{Debug, Off};
+        assert_eq!(log_level(&build_id(Debug)), Debug);
+        assert_eq!(log_level(""), Off);
+    }
 }

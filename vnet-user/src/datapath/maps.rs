@@ -2,30 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::{
+    Pod,
+    maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
+};
 use vnet_common::{
-    Counters, Endpoint, FdbEntry, FdbKey, FloodEntry, FloodKey, Reason, Segment, SegmentKey,
+    AllowedMacKey, Counters, Endpoint, FdbKey, FloodKey, QinqEntry, QinqKey, Reason, Receiver,
+    Segment, SegmentKey, SourceKey,
 };
 
 use super::{error::DatapathError, pins::Pins};
-
-/// One endpoint, as the maps know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its row in `fdb`, `endpoints` and `counters`.
-    pub endpoint: Endpoint,
-    /// The host side of its link.
-    pub ifindex: u32,
-    /// Its slot in `flood`.
-    pub flood_slot: u16,
-}
+use crate::model::Rows;
 
 /// The maps of one uplink.
 pub struct Maps {
-    fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    fdb: HashMap<MapData, FdbKey, Receiver>,
     endpoints: HashMap<MapData, u32, Endpoint>,
     segments: HashMap<MapData, SegmentKey, Segment>,
-    flood: HashMap<MapData, FloodKey, FloodEntry>,
+    qinq: HashMap<MapData, QinqKey, QinqEntry>,
+    flood: HashMap<MapData, FloodKey, Receiver>,
+    sources: HashMap<MapData, SourceKey, Receiver>,
+    allowed_macs: HashMap<MapData, AllowedMacKey, u32>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -41,99 +38,77 @@ impl Maps {
             fdb: open(pins, "fdb", Map::HashMap)?,
             endpoints: open(pins, "endpoints", Map::HashMap)?,
             segments: open(pins, "segments", Map::HashMap)?,
+            qinq: open(pins, "qinq", Map::HashMap)?,
             flood: open(pins, "flood", Map::HashMap)?,
+            sources: open(pins, "sources", Map::HashMap)?,
+            allowed_macs: open(pins, "allowed_macs", Map::HashMap)?,
             counters: open(pins, "counters", Map::PerCpuArray)?,
             reasons: open(pins, "reasons", Map::PerCpuArray)?,
         })
     }
 
-    /// Makes just these segments known. Those that were known keep their receivers.
-    pub fn set_segments(&mut self, wanted: &BTreeSet<u16>) -> Result<(), DatapathError> {
-        let known: BTreeSet<u16> = self
-            .segments
-            .keys()
-            .map(|key| key.map(|key| key.vlan))
-            .collect::<Result<_, _>>()
-            .map_err(DatapathError::map("list the segments"))?;
-        for &vlan in wanted.difference(&known) {
-            let result = self
-                .segments
-                .insert(SegmentKey { vlan }, Segment::default(), 0);
-            result.map_err(DatapathError::map(format!("add segment {vlan}")))?;
-        }
-        for &vlan in known.difference(wanted) {
-            let what = format!("remove segment {vlan}");
-            gone(self.segments.remove(&SegmentKey { vlan }), what)?;
+    /// Brings the maps to what they must say, in an order in which no frame goes where it should not: what leads to an
+    /// endpoint goes before what the endpoint needs, and comes after it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says. The next reconcile goes on where this one ended.
+    pub fn reconcile(&mut self, rows: &Rows) -> Result<(), DatapathError> {
+        let Rows {
+            fdb,
+            endpoints,
+            segments,
+            qinq,
+            flood,
+            sources,
+            allowed_macs,
+        } = rows;
+        let allowed_macs: BTreeMap<_, u32> = allowed_macs.iter().map(|key| (*key, 1)).collect();
+        let stale_fdb = remove_stale(&mut self.fdb, fdb, "fdb");
+        let stale_sources = remove_stale(&mut self.sources, sources, "sources");
+        stale_fdb.and(stale_sources)?;
+
+        self.reset_new_counters(endpoints)?;
+        insert_missing(&mut self.allowed_macs, &allowed_macs, "allowed_macs")?;
+        insert_missing(&mut self.endpoints, endpoints, "endpoints")?;
+        insert_missing(&mut self.flood, flood, "flood")?;
+        insert_missing(&mut self.segments, segments, "segments")?;
+        insert_missing(&mut self.qinq, qinq, "qinq")?;
+        insert_missing(&mut self.sources, sources, "sources")?;
+        insert_missing(&mut self.fdb, fdb, "fdb")?;
+
+        remove_stale(&mut self.qinq, qinq, "qinq")?;
+        remove_stale(&mut self.segments, segments, "segments")?;
+        remove_stale(&mut self.flood, flood, "flood")?;
+        remove_stale(&mut self.endpoints, endpoints, "endpoints")?;
+        remove_stale(&mut self.allowed_macs, &allowed_macs, "allowed_macs")
+    }
+
+    /// An endpoint that comes counts from zero, whoever had its number before.
+    fn reset_new_counters(
+        &mut self,
+        wanted: &BTreeMap<u32, Endpoint>,
+    ) -> Result<(), DatapathError> {
+        for (ifindex, endpoint) in wanted {
+            if let Err(MapError::KeyNotFound) = self.endpoints.get(ifindex, 0) {
+                let number = endpoint.endpoint;
+                let zero = PerCpuValues::try_from(vec![Counters::default(); cpus()?]);
+                let zero = zero.map_err(|error| {
+                    DatapathError::io(format!("reset counters {number}"), error)
+                })?;
+                let what = DatapathError::map(format!("reset counters {number}"));
+                self.counters
+                    .set(u32::from(number), zero, 0)
+                    .map_err(what)?;
+            }
         }
         Ok(())
     }
 
-    /// Adds an endpoint. The FDB comes last, when all that a frame to it needs is there.
-    pub fn add_endpoint(&mut self, member: Member) -> Result<(), DatapathError> {
-        let Member {
-            endpoint,
-            ifindex,
-            flood_slot,
-        } = member;
-        let Endpoint {
-            endpoint: number,
-            vlan,
-            mac,
-        } = endpoint;
-        let what = || DatapathError::map(format!("add endpoint {number}"));
-        let zero = vec![Counters::default(); cpus()?];
-        let zero = PerCpuValues::try_from(zero)
-            .map_err(|error| DatapathError::io(format!("reset counters {number}"), error))?;
-        self.counters.set(number, zero, 0).map_err(what())?;
-        self.endpoints
-            .insert(ifindex, endpoint, 0)
-            .map_err(what())?;
-        let entry = FloodEntry {
-            ifindex,
-            endpoint: number,
-        };
-        let key = FloodKey {
-            vlan,
-            slot: flood_slot,
-        };
-        self.flood.insert(key, entry, 0).map_err(what())?;
-        self.set_flood_slots(vlan)?;
-        let entry = FdbEntry {
-            ifindex,
-            endpoint: number,
-        };
-        self.fdb
-            .insert(FdbKey { vlan, mac }, entry, 0)
-            .map_err(what())
-    }
-
-    /// Removes an endpoint. What is gone already is fine.
-    pub fn remove_endpoint(&mut self, member: Member) -> Result<(), DatapathError> {
-        let Member {
-            endpoint,
-            ifindex,
-            flood_slot,
-        } = member;
-        let Endpoint {
-            endpoint: number,
-            vlan,
-            mac,
-        } = endpoint;
-        let what = || format!("remove endpoint {number}");
-        gone(self.fdb.remove(&FdbKey { vlan, mac }), what())?;
-        let key = FloodKey {
-            vlan,
-            slot: flood_slot,
-        };
-        gone(self.flood.remove(&key), what())?;
-        self.set_flood_slots(vlan)?;
-        gone(self.endpoints.remove(&ifindex), what())
-    }
-
     /// Counters of an endpoint, summed over the CPUs.
-    pub fn counters(&self, number: u32) -> Result<Counters, DatapathError> {
+    pub fn counters(&self, number: u16) -> Result<Counters, DatapathError> {
         let what = DatapathError::map(format!("read the counters of endpoint {number}"));
-        let per_cpu = self.counters.get(&number, 0).map_err(what)?;
+        let per_cpu = self.counters.get(&u32::from(number), 0).map_err(what)?;
         let mut sum = Counters::default();
         for counters in per_cpu.iter() {
             sum += *counters;
@@ -151,26 +126,45 @@ impl Maps {
         }
         Ok(counts)
     }
+}
 
-    /// The broadcast's loop runs as far as the highest slot in use.
-    fn set_flood_slots(&mut self, vlan: u16) -> Result<(), DatapathError> {
-        let key = SegmentKey { vlan };
-        let what = || DatapathError::map(format!("update segment {vlan}"));
-        match self.segments.get(&key, 0) {
-            Ok(_) => {}
-            Err(MapError::KeyNotFound) => return Ok(()),
-            Err(error) => return Err(what()(error)),
-        }
-        let mut flood_slots = 0;
-        for key in self.flood.keys() {
-            let FloodKey { vlan: of, slot } = key.map_err(what())?;
-            if of == vlan {
-                flood_slots = flood_slots.max(u32::from(slot) + 1);
+/// Removes what is not wanted. What is gone already is fine.
+fn remove_stale<K: Pod + Ord, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    wanted: &BTreeMap<K, V>,
+    name: &str,
+) -> Result<(), DatapathError> {
+    let keys: BTreeSet<K> = map
+        .keys()
+        .collect::<Result<_, _>>()
+        .map_err(DatapathError::map(format!("list map {name}")))?;
+    for key in keys.iter().filter(|key| !wanted.contains_key(key)) {
+        match map.remove(key) {
+            Ok(()) | Err(MapError::KeyNotFound) => {}
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
+            Err(error) => {
+                return Err(DatapathError::map(format!("remove from map {name}"))(error));
             }
         }
-        let segment = Segment { flood_slots };
-        self.segments.insert(key, segment, 0).map_err(what())
     }
+    Ok(())
+}
+
+/// Inserts what is wanted and not there, or there with another value.
+fn insert_missing<K: Pod + Ord, V: Pod + PartialEq>(
+    map: &mut HashMap<MapData, K, V>,
+    wanted: &BTreeMap<K, V>,
+    name: &str,
+) -> Result<(), DatapathError> {
+    for (key, value) in wanted {
+        if map.get(key, 0).is_ok_and(|known| known == *value) {
+            continue;
+        }
+        map.insert(key, value, 0)
+            .map_err(DatapathError::map(format!("insert into map {name}")))?;
+    }
+    Ok(())
 }
 
 fn open<T: TryFrom<Map, Error = MapError>>(
@@ -182,18 +176,6 @@ fn open<T: TryFrom<Map, Error = MapError>>(
     let what = || DatapathError::map(format!("open map {}", path.display()));
     let data = MapData::from_pin(&path).map_err(what())?;
     T::try_from(kind(data)).map_err(what())
-}
-
-fn gone(result: Result<(), MapError>, what: String) -> Result<(), DatapathError> {
-    match result {
-        Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-        {
-            Ok(())
-        }
-        other => other.map_err(DatapathError::map(what)),
-    }
 }
 
 fn cpus() -> Result<usize, DatapathError> {

@@ -11,7 +11,7 @@ const TAG_BYTES: usize = 4;
 /// Where the tag goes: behind the two addresses.
 const TAG_OFFSET: usize = 12;
 /// Tag protocol identifier of 802.1Q (IEEE 802.1Q-2022, 9.6).
-const TPID_8021Q: [u8; 2] = [0x81, 0x00];
+const TPID_8021Q: u16 = 0x8100;
 /// Local Experimental Ethertype 1 (IEEE 802, 9.2.4): no stack answers it, so a test's frame is nobody else's.
 pub const ETH_P_EXPERIMENT: u16 = 0x88b5;
 
@@ -75,10 +75,16 @@ impl EthernetFrame {
 
     /// The same frame with one more 802.1Q tag, outside those it has.
     #[must_use]
-    pub fn tagged(mut self, vlan: u16, priority: u8) -> Self {
+    pub fn tagged(self, vlan: u16, priority: u8) -> Self {
+        self.tagged_as(TPID_8021Q, vlan, priority)
+    }
+
+    /// As [`EthernetFrame::tagged`], with a tag of this protocol.
+    #[must_use]
+    pub fn tagged_as(mut self, tpid: u16, vlan: u16, priority: u8) -> Self {
         let tci = (u16::from(priority) << 13) | vlan;
         let mut tag = [0; TAG_BYTES];
-        tag[..2].copy_from_slice(&TPID_8021Q);
+        tag[..2].copy_from_slice(&tpid.to_be_bytes());
         tag[2..].copy_from_slice(&tci.to_be_bytes());
         self.bytes.splice(TAG_OFFSET..TAG_OFFSET, tag);
         self

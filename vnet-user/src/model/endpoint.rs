@@ -9,15 +9,15 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use vnet_common::{MAX_ENDPOINTS, MAX_FLOOD_SLOTS};
+use vnet_common::{MAX_ENDPOINTS, MAX_FLOOD_SLOTS, MAX_SOURCE_SLOTS};
 
 use super::{
     mac::MacAddr,
+    mode::Mode,
     netns::NetnsId,
     network::{Network, list},
     sizes::Sizes,
     state::{Phase, State},
-    vlan::describe,
 };
 
 /// Twelve hex digits that name an endpoint, as Docker's short ids do.
@@ -54,6 +54,9 @@ pub struct Endpoint {
     pub phase: Phase,
     pub network: String,
     pub mac: MacAddr,
+    /// In source mode: the addresses that it hears.
+    #[serde(default)]
+    pub sources: BTreeSet<MacAddr>,
     pub addresses: Vec<IpNet>,
     /// The namespace as the user named it.
     pub netns: String,
@@ -68,7 +71,7 @@ pub struct Endpoint {
     #[serde(default)]
     pub sizes: Sizes,
     /// Index into the map `counters`.
-    pub number: u32,
+    pub number: u16,
     /// Slot of the segment in the map `flood`.
     pub flood_slot: u16,
 }
@@ -79,6 +82,8 @@ pub struct EndpointRequest {
     pub network: String,
     pub addresses: Vec<IpAddr>,
     pub mac: Option<MacAddr>,
+    /// In source mode: the addresses that it hears.
+    pub sources: BTreeSet<MacAddr>,
     pub netns: String,
     pub ifname: String,
 }
@@ -117,6 +122,15 @@ pub enum EndpointError {
         endpoint: EndpointId,
         segment: String,
     },
+    #[error("network {network:?} is in {mode} mode: source addresses belong to source mode")]
+    SourcesMode { network: String, mode: Mode },
+    #[error("source address {mac} has {max} listeners in its segment already, which is the limit")]
+    TooManyListeners { mac: MacAddr, max: usize },
+    #[error("passthru network {network:?} has its one endpoint already ({endpoint})")]
+    PassthruTaken {
+        network: String,
+        endpoint: EndpointId,
+    },
     #[error("MAC address {mac} is that of the uplink {uplink:?}, whose own frames it would take")]
     MacOfUplink { mac: MacAddr, uplink: String },
     #[error("interface name {0:?}: 1 to 15 bytes without '/', ':' and white space were expected")]
@@ -148,6 +162,7 @@ impl EndpointRequest {
             network: name,
             addresses: _,
             mac: _,
+            sources,
             netns,
             ifname,
         } = self;
@@ -156,21 +171,31 @@ impl EndpointRequest {
             .get(name)
             .ok_or_else(|| EndpointError::NoNetwork(name.clone()))?;
         check_ifname(ifname)?;
+        check_sources(name, sources, None, state)?;
+        if let (Mode::Passthru, Some((endpoint, _))) =
+            (network.mode, state.endpoints_of(name).next())
+        {
+            return Err(EndpointError::PassthruTaken {
+                network: name.clone(),
+                endpoint: endpoint.clone(),
+            });
+        }
         let addresses = self.addresses(network, state)?;
         let mac = self.mac(network, &addresses, state, uplink_mac, random)?;
-        let number = lowest_free(state.endpoints_on(&network.uplink).map(|(_, e)| e.number));
-        if number as usize >= MAX_ENDPOINTS {
+        let numbers = state.endpoints_on(&network.uplink).map(|(_, e)| e.number);
+        let number = lowest_free(numbers);
+        if usize::from(number) >= MAX_ENDPOINTS {
             return Err(EndpointError::UplinkFull {
                 uplink: network.uplink.clone(),
                 max: MAX_ENDPOINTS,
             });
         }
-        let segment = state.endpoints_in(&network.uplink, network.vlan);
-        let flood_slot = lowest_free(segment.map(|(_, e)| u32::from(e.flood_slot)));
-        if flood_slot as usize >= MAX_FLOOD_SLOTS {
+        let segment = state.endpoints_in(&network.uplink, network.segment);
+        let flood_slot = lowest_free(segment.map(|(_, e)| e.flood_slot));
+        if usize::from(flood_slot) >= MAX_FLOOD_SLOTS {
             return Err(EndpointError::SegmentFull {
                 uplink: network.uplink.clone(),
-                segment: describe(network.vlan),
+                segment: network.segment.to_string(),
                 max: MAX_FLOOD_SLOTS,
             });
         }
@@ -178,6 +203,7 @@ impl EndpointRequest {
             phase: Phase::Adding,
             network: name.clone(),
             mac,
+            sources: sources.clone(),
             addresses,
             netns: netns.clone(),
             netns_id: None,
@@ -185,7 +211,7 @@ impl EndpointRequest {
             host_ifindex: 0,
             sizes: Sizes::default(),
             number,
-            flood_slot: flood_slot as u16,
+            flood_slot,
         })
     }
 
@@ -231,7 +257,7 @@ impl EndpointRequest {
             });
         }
         if let Some((endpoint, _)) = state
-            .endpoints_in(&network.uplink, network.vlan)
+            .endpoints_in(&network.uplink, network.segment)
             .find(|(_, endpoint)| endpoint.has_address(address))
         {
             return Err(EndpointError::AddressTaken {
@@ -269,6 +295,10 @@ impl EndpointRequest {
         uplink_mac: MacAddr,
         random: [u8; 4],
     ) -> Result<MacAddr, EndpointError> {
+        if network.mode == Mode::Passthru {
+            // It stands for the uplink, whose frames it gets whatever their address.
+            return Ok(self.mac.unwrap_or(uplink_mac));
+        }
         let mac = self.mac.unwrap_or_else(|| {
             let ipv4 = addresses.iter().find_map(|net| match net.addr() {
                 IpAddr::V4(address) => Some(address),
@@ -283,17 +313,87 @@ impl EndpointRequest {
             });
         }
         match state
-            .endpoints_in(&network.uplink, network.vlan)
+            .endpoints_in(&network.uplink, network.segment)
             .find(|(_, endpoint)| endpoint.mac == mac)
         {
             Some((endpoint, _)) => Err(EndpointError::MacTaken {
                 mac,
                 endpoint: endpoint.clone(),
-                segment: describe(network.vlan),
+                segment: network.segment.to_string(),
             }),
             None => Ok(mac),
         }
     }
+}
+
+impl EndpointRequest {
+    /// A request for an endpoint `eth0`, with all else left open.
+    pub fn in_network(network: &str, netns: &str) -> Self {
+        Self {
+            network: network.to_owned(),
+            addresses: Vec::new(),
+            mac: None,
+            sources: BTreeSet::new(),
+            netns: netns.to_owned(),
+            ifname: "eth0".to_owned(),
+        }
+    }
+}
+
+/// A change of the source addresses that an endpoint hears, as `ip link set … type macvlan macaddr` has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceChange {
+    Add(BTreeSet<MacAddr>),
+    /// Those that are not there are fine.
+    Delete(BTreeSet<MacAddr>),
+    Set(BTreeSet<MacAddr>),
+    Flush,
+}
+
+impl SourceChange {
+    /// What it makes of the addresses there are.
+    pub fn apply(self, now: &BTreeSet<MacAddr>) -> BTreeSet<MacAddr> {
+        match self {
+            Self::Add(more) => now.union(&more).copied().collect(),
+            Self::Delete(some) => now.difference(&some).copied().collect(),
+            Self::Set(all) => all,
+            Self::Flush => BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether an endpoint of a network may hear these source addresses; `own` is it, if it is there already.
+///
+/// # Errors
+///
+/// When the network is in another mode, or an address has too many listeners.
+pub fn check_sources(
+    name: &str,
+    sources: &BTreeSet<MacAddr>,
+    own: Option<&EndpointId>,
+    state: &State,
+) -> Result<(), EndpointError> {
+    let Some(network) = state.networks.get(name) else {
+        return Err(EndpointError::NoNetwork(name.to_owned()));
+    };
+    if network.mode != Mode::Source && !sources.is_empty() {
+        return Err(EndpointError::SourcesMode {
+            network: name.to_owned(),
+            mode: network.mode,
+        });
+    }
+    for mac in sources {
+        let others = state
+            .endpoints_in(&network.uplink, network.segment)
+            .filter(|(id, endpoint)| Some(*id) != own && endpoint.sources.contains(mac));
+        if others.count() >= MAX_SOURCE_SLOTS {
+            return Err(EndpointError::TooManyListeners {
+                mac: *mac,
+                max: MAX_SOURCE_SLOTS,
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Endpoint {
@@ -330,27 +430,29 @@ fn with_prefix(address: IpAddr, subnet: &IpNet) -> IpNet {
     IpNet::new(address, subnet.prefix_len()).unwrap_or(IpNet::from(address))
 }
 
-fn lowest_free(used: impl Iterator<Item = u32>) -> u32 {
-    let used: BTreeSet<u32> = used.collect();
-    (0..)
+fn lowest_free(used: impl Iterator<Item = u16>) -> u16 {
+    let used: BTreeSet<u16> = used.collect();
+    (0..=u16::MAX)
         .find(|number| !used.contains(number))
-        .unwrap_or(u32::MAX)
+        .unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::vlan::VlanId;
+    use crate::model::{segment::Segment, vlan::VlanId};
 
     const UPLINK_MAC: &str = "52:54:00:00:00:01";
 
     fn network(vlan: u16) -> Network {
         Network {
-            uplink: "enp0s8".into(),
-            vlan: Some(VlanId::try_from(vlan).unwrap()),
+            segment: Segment {
+                vlan: Some(VlanId::try_from(vlan).unwrap()),
+                outer: None,
+            },
             subnets: vec!["192.168.200.0/29".parse().unwrap()],
             gateways: vec!["192.168.200.1".parse().unwrap()],
-            mtu: None,
+            ..Network::on("enp0s8")
         }
     }
 
@@ -363,11 +465,9 @@ mod tests {
 
     fn request(network: &str, addresses: &[&str], mac: Option<&str>) -> EndpointRequest {
         EndpointRequest {
-            network: network.into(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             mac: mac.map(|m| m.parse().unwrap()),
-            netns: "c1".into(),
-            ifname: "eth0".into(),
+            ..EndpointRequest::in_network(network, "c1")
         }
     }
 

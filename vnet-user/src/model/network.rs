@@ -1,22 +1,36 @@
 //! Networks, and what makes a request for one acceptable.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use vnet_common::{FIRST_QINQ_SEGMENT, MAX_QINQ_SEGMENTS};
 
 use super::{
+    mac::MacAddr,
+    mode::{Guard, Mode},
+    segment::Segment,
     state::State,
-    vlan::{VlanId, describe},
+    vlan::VlanId,
 };
 
 /// A name for a segment, with its addresses and options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     pub uplink: String,
-    /// `None` is the untagged segment.
-    pub vlan: Option<VlanId>,
+    #[serde(flatten)]
+    pub segment: Segment,
+    /// The segment's number in the maps.
+    pub number: u16,
+    pub mode: Mode,
+    pub guard: Guard,
+    /// Addresses that every endpoint may send from beside its own.
+    #[serde(default)]
+    pub allowed_macs: BTreeSet<MacAddr>,
+    /// In source mode: what an endpoint hears goes nowhere else.
+    #[serde(default)]
+    pub nodst: bool,
     pub subnets: Vec<IpNet>,
     pub gateways: Vec<IpAddr>,
     /// Bytes; `None` follows the uplink.
@@ -30,7 +44,15 @@ pub struct NetworkRequest {
     pub network: Network,
 }
 
-/// Why a network can't be created.
+/// What somebody wants to change of a network; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkChange {
+    pub mode: Option<Mode>,
+    pub nodst: Option<bool>,
+    pub guard: Option<Guard>,
+}
+
+/// Why a network can't be created or changed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NetworkError {
     #[error(
@@ -61,6 +83,28 @@ pub enum NetworkError {
         second: IpAddr,
         family: &'static str,
     },
+    #[error(
+        "network {other:?} is on the same segment ({uplink}, {segment}), and a passthru network has its segment for itself"
+    )]
+    SegmentShared {
+        other: String,
+        uplink: String,
+        segment: String,
+    },
+    #[error(
+        "network {network:?} cannot go {from} → {to}: a segment is passthru from its first network on"
+    )]
+    PassthruChange {
+        network: String,
+        from: Mode,
+        to: Mode,
+    },
+    #[error("an outer VLAN {0} without a VLAN inside: --vlan was expected too")]
+    OuterAlone(VlanId),
+    #[error("--nodst belongs to source mode, and the mode is {0}")]
+    NodstMode(Mode),
+    #[error("{uplink:?} has {max} segments of two tags already, which is the limit")]
+    TooManySegments { uplink: String, max: usize },
     #[error("MTU {mtu} is not between {min} and {max}, the uplink's")]
     Mtu { mtu: u32, min: u32, max: u32 },
 }
@@ -69,12 +113,42 @@ pub enum NetworkError {
 const MIN_MTU: u32 = 68;
 
 impl NetworkRequest {
-    /// Checks the request against what there is; `uplink_mtu` in bytes.
+    /// Checks the request against what there is, and gives its segment a number; `uplink_mtu` in bytes.
     ///
     /// # Errors
     ///
     /// The first rule that the request breaks.
-    pub fn validate(&self, state: &State, uplink_mtu: u32) -> Result<(), NetworkError> {
+    pub fn plan(&self, state: &State, uplink_mtu: u32) -> Result<Network, NetworkError> {
+        self.validate(state, uplink_mtu)?;
+        Ok(Network {
+            number: self.segment_number(state)?,
+            ..self.network.clone()
+        })
+    }
+
+    /// A single tag's segment has the VLAN id for a number, so that programs need no map to find it.
+    fn segment_number(&self, state: &State) -> Result<u16, NetworkError> {
+        let Network {
+            uplink, segment, ..
+        } = &self.network;
+        if segment.outer.is_none() {
+            return Ok(segment.vlan.map_or(vnet_common::UNTAGGED, u16::from));
+        }
+        let mut networks = state.networks_on(uplink);
+        if let Some((_, same)) = networks.find(|(_, other)| other.segment == *segment) {
+            return Ok(same.number);
+        }
+        let used: BTreeSet<u16> = state.networks_on(uplink).map(|(_, n)| n.number).collect();
+        (FIRST_QINQ_SEGMENT..)
+            .take(MAX_QINQ_SEGMENTS)
+            .find(|number| !used.contains(number))
+            .ok_or_else(|| NetworkError::TooManySegments {
+                uplink: uplink.clone(),
+                max: MAX_QINQ_SEGMENTS,
+            })
+    }
+
+    fn validate(&self, state: &State, uplink_mtu: u32) -> Result<(), NetworkError> {
         let Self { name, network } = self;
         check_name(name)?;
         if state.networks.contains_key(name) {
@@ -96,6 +170,8 @@ impl NetworkRequest {
             self.check_overlap(subnet, state)?;
         }
         self.check_gateways()?;
+        self.check_segment(state)?;
+        network.check_mode()?;
         match network.mtu {
             Some(mtu) if !(MIN_MTU..=uplink_mtu).contains(&mtu) => Err(NetworkError::Mtu {
                 mtu,
@@ -106,10 +182,35 @@ impl NetworkRequest {
         }
     }
 
+    /// Networks of different modes may share a segment, but passthru shares with nobody (`macvlan_common_newlink`).
+    fn check_segment(&self, state: &State) -> Result<(), NetworkError> {
+        let Network {
+            uplink,
+            segment,
+            mode,
+            ..
+        } = &self.network;
+        if let (None, Some(outer)) = (segment.vlan, segment.outer) {
+            return Err(NetworkError::OuterAlone(outer.vlan));
+        }
+        let passthru = |other: Mode| other == Mode::Passthru || *mode == Mode::Passthru;
+        let mut networks = state.networks_on(uplink);
+        match networks.find(|(_, other)| other.segment == *segment && passthru(other.mode)) {
+            Some((other, _)) => Err(NetworkError::SegmentShared {
+                other: other.clone(),
+                uplink: uplink.clone(),
+                segment: segment.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn check_overlap(&self, subnet: &IpNet, state: &State) -> Result<(), NetworkError> {
-        let Network { uplink, vlan, .. } = &self.network;
+        let Network {
+            uplink, segment, ..
+        } = &self.network;
         for (name, existing) in state.networks_on(uplink) {
-            if existing.vlan != *vlan {
+            if existing.segment != *segment {
                 continue;
             }
             if let Some(other) = existing.subnets.iter().find(|other| overlap(other, subnet)) {
@@ -118,7 +219,7 @@ impl NetworkRequest {
                     other: *other,
                     network: name.clone(),
                     uplink: uplink.clone(),
-                    segment: describe(*vlan),
+                    segment: segment.to_string(),
                 });
             }
         }
@@ -150,6 +251,55 @@ impl NetworkRequest {
 }
 
 impl Network {
+    /// A network on the untagged segment of an uplink, with every option at its default.
+    pub fn on(uplink: &str) -> Self {
+        Self {
+            uplink: uplink.to_owned(),
+            segment: Segment::default(),
+            number: vnet_common::UNTAGGED,
+            mode: Mode::default(),
+            guard: Mode::default().default_guard(),
+            allowed_macs: BTreeSet::new(),
+            nodst: false,
+            subnets: Vec::new(),
+            gateways: Vec::new(),
+            mtu: None,
+        }
+    }
+
+    /// The network with other settings, as far as the kernel's macvlan lets a living one change
+    /// (`macvlan_changelink`).
+    ///
+    /// # Errors
+    ///
+    /// What does not go together; a passthru network stays one, and no other becomes one.
+    pub fn changed(&self, name: &str, change: &NetworkChange) -> Result<Self, NetworkError> {
+        let NetworkChange { mode, nodst, guard } = *change;
+        let mut network = self.clone();
+        if let Some(mode) = mode {
+            if (mode == Mode::Passthru) != (self.mode == Mode::Passthru) {
+                return Err(NetworkError::PassthruChange {
+                    network: name.to_owned(),
+                    from: self.mode,
+                    to: mode,
+                });
+            }
+            network.mode = mode;
+            network.nodst &= mode == Mode::Source;
+        }
+        network.nodst = nodst.unwrap_or(network.nodst);
+        network.guard = guard.unwrap_or(network.guard);
+        network.check_mode()?;
+        Ok(network)
+    }
+
+    fn check_mode(&self) -> Result<(), NetworkError> {
+        if self.nodst && self.mode != Mode::Source {
+            return Err(NetworkError::NodstMode(self.mode));
+        }
+        Ok(())
+    }
+
     /// The subnet that holds an address.
     pub fn subnet_of(&self, address: IpAddr) -> Option<&IpNet> {
         self.subnets.iter().find(|subnet| subnet.contains(&address))
@@ -197,11 +347,13 @@ mod tests {
         NetworkRequest {
             name: name.to_owned(),
             network: Network {
-                uplink: "enp0s8".to_owned(),
-                vlan: vlan.map(|id| VlanId::try_from(id).unwrap()),
+                segment: Segment {
+                    vlan: vlan.map(|id| VlanId::try_from(id).unwrap()),
+                    outer: None,
+                },
                 subnets: subnets.iter().map(|s| s.parse().unwrap()).collect(),
                 gateways: gateways.iter().map(|g| g.parse().unwrap()).collect(),
-                mtu: None,
+                ..Network::on("enp0s8")
             },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{mac::MacAddr, state::State};
+use super::{mac::MacAddr, mode::Mode, state::State};
 
 /// What the NIC does now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,16 +70,24 @@ pub fn wanted(
 ) -> NicChanges {
     let tagged = state
         .networks_on(uplink)
-        .any(|(_, network)| network.vlan.is_some());
-    let macs: BTreeSet<_> = state.endpoints_on(uplink).map(|(_, e)| e.mac).collect();
+        .any(|(_, network)| network.segment.vlan.is_some());
+    let mut macs = BTreeSet::new();
+    let mut passthru = false;
+    for (_, endpoint) in state.endpoints_on(uplink) {
+        match state.networks.get(&endpoint.network) {
+            // It has its whole segment, whatever address a frame is for (`macvlan_open`).
+            Some(network) if network.mode == Mode::Passthru => passthru = true,
+            _ => _ = macs.insert(endpoint.mac),
+        }
+    }
     let users_promiscuous = now.promiscuous && !ours.promiscuous;
     let users_allmulticast = now.allmulticast && !ours.allmulticast;
     let filter = tagged && (now.vlan_filter != VlanFilter::Off || ours.vlan_filter_off);
     let filter_stays = now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter;
     let unicast_fails = refused.unicast && !macs.is_empty();
     NicChanges {
-        promiscuous: !users_promiscuous && (filter && filter_stays || unicast_fails),
-        allmulticast: !users_allmulticast && !macs.is_empty(),
+        promiscuous: !users_promiscuous && (filter && filter_stays || unicast_fails || passthru),
+        allmulticast: !users_allmulticast && (passthru || !macs.is_empty()),
         vlan_filter_off: filter && !filter_stays,
         unicast: macs
             .into_iter()
@@ -136,6 +144,7 @@ mod tests {
     use crate::model::{
         endpoint::{EndpointId, EndpointRequest},
         network::Network,
+        segment::Segment,
         vlan::VlanId,
     };
 
@@ -156,23 +165,18 @@ mod tests {
 
     fn state(vlan: Option<u16>, with_endpoint: bool) -> State {
         let mut state = State::default();
-        state.networks.insert(
-            "web".into(),
-            Network {
-                uplink: "enp0s8".into(),
+        let network = Network {
+            segment: Segment {
                 vlan: vlan.map(|id| VlanId::try_from(id).unwrap()),
-                subnets: vec![],
-                gateways: vec![],
-                mtu: None,
+                outer: None,
             },
-        );
+            ..Network::on("enp0s8")
+        };
+        state.networks.insert("web".into(), network);
         if with_endpoint {
             let request = EndpointRequest {
-                network: "web".into(),
-                addresses: vec![],
                 mac: Some(mac()),
-                netns: "c1".into(),
-                ifname: "eth0".into(),
+                ..EndpointRequest::in_network("web", "c1")
             };
             let uplink_mac = "52:54:00:00:00:01".parse().unwrap();
             let endpoint = request.plan(&state, uplink_mac, [0; 4]).unwrap();

@@ -2,13 +2,16 @@
 
 use thiserror::Error;
 
-use super::vlan::{VlanId, VlanIdError};
+use super::{
+    segment::{OuterProtocol, OuterTag, Segment},
+    vlan::{VlanId, VlanIdError},
+};
 
 /// An uplink and the segment on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
     pub uplink: String,
-    pub vlan: Option<VlanId>,
+    pub segment: Segment,
 }
 
 /// A parent that names no segment.
@@ -16,57 +19,75 @@ pub struct Parent {
 pub enum ParentError {
     #[error("parent {parent:?}: {source}")]
     Vlan { parent: String, source: VlanIdError },
-    #[error("parent {parent:?} names VLAN {named}, but --vlan says {given}")]
+    #[error("parent {parent:?} names VLAN {named}, but {option} says {given}")]
     Conflict {
         parent: String,
         named: VlanId,
+        option: &'static str,
         given: VlanId,
     },
     #[error("parent {0:?} is not the name of an interface")]
     Name(String),
 }
 
+/// What the command line says of the segment beside the parent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SegmentOptions {
+    pub vlan: Option<VlanId>,
+    pub outer_vlan: Option<VlanId>,
+    pub outer_protocol: OuterProtocol,
+}
+
 impl Parent {
-    /// Reads `parent` as `<uplink>` or `<uplink>.<vlan>`.
+    /// Reads `parent` as `<uplink>`, `<uplink>.<vlan>` or `<uplink>.<outer vlan>.<vlan>`.
     ///
     /// Interface names may hold a dot, so one that `is_uplink` knows is taken as it stands.
     ///
     /// # Errors
     ///
-    /// When the part behind the last dot is no VLAN id, or contradicts `vlan`.
+    /// When the part behind a dot is no VLAN id, or contradicts the options.
     pub fn parse(
         parent: &str,
-        vlan: Option<VlanId>,
+        options: SegmentOptions,
         is_uplink: impl Fn(&str) -> bool,
     ) -> Result<Self, ParentError> {
-        let whole = |uplink: &str| Self {
-            uplink: uplink.to_owned(),
-            vlan,
-        };
         if parent.is_empty() || parent.contains(['/', ' ', '\n']) {
             return Err(ParentError::Name(parent.to_owned()));
         }
-        if is_uplink(parent) {
-            return Ok(whole(parent));
+        let mut uplink = parent;
+        let mut named = Vec::new();
+        while !is_uplink(uplink) && named.len() < 2 {
+            let Some((rest, id)) = uplink.rsplit_once('.') else {
+                break;
+            };
+            let id: VlanId = id.parse().map_err(|source| ParentError::Vlan {
+                parent: parent.to_owned(),
+                source,
+            })?;
+            named.push(id);
+            uplink = rest;
         }
-        let Some((uplink, id)) = parent.rsplit_once('.') else {
-            return Ok(whole(parent));
-        };
-        let named: VlanId = id.parse().map_err(|source| ParentError::Vlan {
-            parent: parent.to_owned(),
-            source,
-        })?;
-        match vlan {
-            Some(given) if given != named => Err(ParentError::Conflict {
+        let agree = |named: Option<VlanId>, given: Option<VlanId>, option| match (named, given) {
+            (Some(named), Some(given)) if named != given => Err(ParentError::Conflict {
                 parent: parent.to_owned(),
                 named,
+                option,
                 given,
             }),
-            _ => Ok(Self {
-                uplink: uplink.to_owned(),
-                vlan: Some(named),
-            }),
-        }
+            (named, given) => Ok(named.or(given)),
+        };
+        let vlan = agree(named.first().copied(), options.vlan, "--vlan")?;
+        let outer = agree(named.get(1).copied(), options.outer_vlan, "--outer-vlan")?;
+        Ok(Self {
+            uplink: uplink.to_owned(),
+            segment: Segment {
+                vlan,
+                outer: outer.map(|vlan| OuterTag {
+                    vlan,
+                    protocol: options.outer_protocol,
+                }),
+            },
+        })
     }
 }
 
@@ -79,19 +100,43 @@ mod tests {
     }
 
     fn parse(parent: &str, vlan: Option<VlanId>) -> Result<Parent, ParentError> {
-        Parent::parse(parent, vlan, |name| matches!(name, "enp0s8" | "my.nic"))
+        let options = SegmentOptions {
+            vlan,
+            ..SegmentOptions::default()
+        };
+        Parent::parse(parent, options, |name| matches!(name, "enp0s8" | "my.nic"))
     }
 
     #[test]
     fn the_dot_is_the_vlan() {
         let expected = Parent {
             uplink: "enp0s8".into(),
-            vlan: vlan(200),
+            segment: Segment {
+                vlan: vlan(200),
+                outer: None,
+            },
         };
         assert_eq!(parse("enp0s8.200", None), Ok(expected.clone()));
         assert_eq!(parse("enp0s8", vlan(200)), Ok(expected.clone()));
         assert_eq!(parse("enp0s8.200", vlan(200)), Ok(expected));
-        assert_eq!(parse("enp0s8", None).unwrap().vlan, None);
+        assert_eq!(parse("enp0s8", None).unwrap().segment.vlan, None);
+    }
+
+    #[test]
+    fn two_dots_are_two_tags() {
+        let parent = parse("enp0s8.100.60", None).unwrap();
+        assert_eq!(parent.uplink, "enp0s8");
+        let Segment { vlan: inner, outer } = parent.segment;
+        assert_eq!(inner, vlan(60));
+        assert_eq!(outer.map(|outer| outer.vlan), vlan(100));
+        let options = SegmentOptions {
+            vlan: vlan(60),
+            outer_vlan: vlan(100),
+            outer_protocol: OuterProtocol::Dot1q,
+        };
+        let options = Parent::parse("enp0s8", options, |_| true).unwrap();
+        let protocol = options.segment.outer.unwrap().protocol;
+        assert_eq!(protocol, OuterProtocol::Dot1q);
     }
 
     #[test]
@@ -102,7 +147,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_vlan() {
-        for bad in ["enp0s8.0", "enp0s8.4095", "enp0s8.web", "enp0s8."] {
+        let bad = [
+            "enp0s8.0",
+            "enp0s8.4095",
+            "enp0s8.web",
+            "enp0s8.",
+            "enp0s8.0.60",
+        ];
+        for bad in bad {
             assert!(matches!(parse(bad, None), Err(ParentError::Vlan { .. })));
         }
         assert!(matches!(

@@ -40,11 +40,8 @@ mod tests {
             gso_max_segs: Some(65535),
         };
         let network = |mtu| Network {
-            uplink: "enp0s8".into(),
-            vlan: None,
-            subnets: vec![],
-            gateways: vec![],
             mtu,
+            ..Network::on("enp0s8")
         };
         assert_eq!(uplink(9000).for_endpoint(&network(None)), uplink(9000));
         assert_eq!(

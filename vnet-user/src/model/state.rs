@@ -9,7 +9,8 @@ use super::{
     netns::NetnsId,
     network::Network,
     nic::NicChanges,
-    vlan::{self, VlanId},
+    segment::Segment,
+    variant::Variant,
 };
 
 /// The whole state, as it stands in the store.
@@ -98,6 +99,9 @@ pub struct Uplink {
     /// Which build's programs run, and with which log level.
     #[serde(default)]
     pub programs: String,
+    /// The features that they were loaded with.
+    #[serde(default)]
+    pub variant: Variant,
     /// The layout of the pinned maps (`vnet_common::LAYOUT`).
     #[serde(default)]
     pub layout: u64,
@@ -120,24 +124,27 @@ impl State {
             .filter(move |(_, network)| network.uplink == uplink)
     }
 
-    /// The segments in use on an uplink, as the maps have them.
-    pub fn segments_on(&self, uplink: &str) -> BTreeSet<u16> {
-        self.networks_on(uplink)
-            .map(|(_, network)| vlan::map_value(network.vlan))
-            .collect()
-    }
-
     /// The endpoints of a segment.
     pub fn endpoints_in<'a>(
         &'a self,
         uplink: &'a str,
-        vlan: Option<VlanId>,
+        segment: Segment,
     ) -> impl Iterator<Item = (&'a EndpointId, &'a Endpoint)> {
         self.endpoints_on(uplink).filter(move |(_, endpoint)| {
             self.networks
                 .get(&endpoint.network)
-                .is_some_and(|network| network.vlan == vlan)
+                .is_some_and(|network| network.segment == segment)
         })
+    }
+
+    /// The endpoints of a network.
+    pub fn endpoints_of<'a>(
+        &'a self,
+        network: &'a str,
+    ) -> impl Iterator<Item = (&'a EndpointId, &'a Endpoint)> {
+        self.endpoints
+            .iter()
+            .filter(move |(_, endpoint)| endpoint.network == network)
     }
 
     /// The endpoints on an uplink, in all its segments.

@@ -50,16 +50,6 @@ impl fmt::Display for VlanId {
     }
 }
 
-/// A segment in words: `VLAN 200` or `untagged`.
-pub fn describe(vlan: Option<VlanId>) -> String {
-    vlan.map_or_else(|| "untagged".to_owned(), |id| format!("VLAN {id}"))
-}
-
-/// The VLAN id as the maps have it.
-pub fn map_value(vlan: Option<VlanId>) -> u16 {
-    vlan.map_or(vnet_common::UNTAGGED, u16::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

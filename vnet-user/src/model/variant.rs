@@ -1,0 +1,28 @@
+//! Which features the programs of an uplink are loaded with. What no network needs costs nothing on the packet path.
+
+use serde::{Deserialize, Serialize};
+
+use super::{mode::Mode, state::State};
+
+/// The features that programs are specialised for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// A network has two tags.
+    #[serde(default)]
+    pub qinq: bool,
+    /// A network is in source mode.
+    #[serde(default)]
+    pub source_mode: bool,
+}
+
+impl Variant {
+    /// What the networks on an uplink need.
+    pub fn wanted(state: &State, uplink: &str) -> Self {
+        let mut wanted = Self::default();
+        for (_, network) in state.networks_on(uplink) {
+            wanted.qinq |= network.segment.outer.is_some();
+            wanted.source_mode |= network.mode == Mode::Source;
+        }
+        wanted
+    }
+}
