@@ -19,6 +19,7 @@ mod lab {
     mod ipv6;
     mod offload;
     mod oracle;
+    mod outside;
     mod programs;
     mod reattach;
     mod refuse;

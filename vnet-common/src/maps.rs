@@ -47,13 +47,29 @@ macro_rules! map_types {
 /// and commands must not be put on maps of another layout.
 pub const LAYOUT: u64 = {
     let mut hash = fnv1a(FNV_OFFSET, DEFINITION.as_bytes());
+    hash = fnv1a(hash, &[MEANING]);
+    let sizes = [
+        MAX_ENDPOINTS,
+        MAX_SEGMENTS,
+        MAX_QINQ_SEGMENTS,
+        MAX_SOURCES,
+        MAX_ALLOWED_MACS,
+    ];
     let mut index = 0;
+    while index < sizes.len() {
+        hash = fnv1a(hash, &sizes[index].to_le_bytes());
+        index += 1;
+    }
+    index = 0;
     while index < Reason::COUNT {
         hash = fnv1a(hash, Reason::ALL[index].name().as_bytes());
         index += 1;
     }
     hash
 };
+
+/// One more for each change of what a field means that its name and type do not show.
+const MEANING: u8 = 1;
 
 /// FNV-1a's offset basis and prime for 64 bits (draft-eastlake-fnv, section 5).
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

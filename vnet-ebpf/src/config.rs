@@ -15,6 +15,9 @@ static HAS_QINQ: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static HAS_SOURCE_MODE: Global<u8> = Global::new(0);
 
+#[unsafe(no_mangle)]
+static REINJECT_RESTORED: Global<u8> = Global::new(0);
+
 /// The uplink's interface.
 #[inline(always)]
 pub fn uplink_ifindex() -> u32 {
@@ -37,4 +40,12 @@ pub fn has_qinq() -> bool {
 #[inline(always)]
 pub fn has_source_mode() -> bool {
     HAS_SOURCE_MODE.load() != 0
+}
+
+/// True where a frame whose second tag was pushed back can't just go on. Before Linux 6.12 that push leaves
+/// `skb->mac_len` too long, and the stack then looks for the second tag behind itself (commit 938863727076, "tc: adjust
+/// network header after 2nd vlan push").
+#[inline(always)]
+pub fn reinject_restored() -> bool {
+    REINJECT_RESTORED.load() != 0
 }

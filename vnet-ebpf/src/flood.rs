@@ -1,12 +1,15 @@
 //! A clone for each of several receivers.
 
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::{bindings::BPF_F_INGRESS, helpers::bpf_redirect, programs::TcContext};
 use vnet_common::{
     Endpoint, Frame, MAX_FLOOD_SLOTS, MAX_SOURCE_SLOTS, Reason, Receiver, Segment, flags, mode,
     rules::Place,
 };
 
-use crate::{HAND_ON, count, drop_counted, tables, vlan};
+use crate::{HAND_ON, config, count, drop_counted, tables, vlan};
+
+/// The mark of a frame on its way back in.
+const REINJECTED: u32 = u32::from_be_bytes(*b"vnet");
 
 /// A group frame from the wire: copies without the tags to the endpoints; then the frame, as it came, on to the host,
 /// whose own ARP and neighbour discovery live there.
@@ -25,10 +28,31 @@ pub fn from_uplink(
     }
     copies(ctx, place.segment, segment.flood_slots, modes, except);
     ctx.set_mark(mark);
-    if vlan::restore(ctx, place, frame).is_err() {
-        return drop_counted(Reason::TagFailed);
+    match vlan::restore(ctx, place, frame) {
+        Ok(()) => go_on(ctx, frame),
+        Err(_) => drop_counted(Reason::TagFailed),
+    }
+}
+
+/// A frame that has its tags back goes on; where the kernel needs that, by coming in anew.
+#[inline(always)]
+pub fn go_on(ctx: &TcContext, frame: &Frame) -> i32 {
+    if config::reinject_restored() && frame.inner.is_some() {
+        ctx.set_mark(REINJECTED);
+        // SAFETY: a helper without pointers.
+        return unsafe { bpf_redirect(config::uplink_ifindex(), u64::from(BPF_F_INGRESS)) as i32 };
     }
     HAND_ON
+}
+
+/// True for a frame that [`go_on`] let come in anew; it has been here.
+#[inline(always)]
+pub fn was_reinjected(ctx: &TcContext) -> bool {
+    if !config::reinject_restored() || mark(ctx) != REINJECTED {
+        return false;
+    }
+    ctx.set_mark(0);
+    true
 }
 
 /// Copies for all endpoints of the sender's segment in bridge mode but itself.
@@ -45,7 +69,9 @@ pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment) {
 
 /// What became of a frame that endpoints in source mode may listen to.
 pub enum Listeners {
-    /// Nobody listens to its source, or the frame also goes its usual way.
+    /// Nobody listens to its source.
+    None,
+    /// The frame also goes its usual way; it had its tags off, and has them again.
     GoOn,
     /// The frame was for the listeners alone.
     Consumed,
@@ -57,7 +83,7 @@ pub enum Listeners {
 #[inline(always)]
 pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
     if tables::listener(place.segment, &frame.src, 0).is_none() {
-        return Listeners::GoOn;
+        return Listeners::None;
     }
     let mark = mark(ctx);
     if vlan::pop(ctx, place).is_err() {

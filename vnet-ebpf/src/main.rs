@@ -34,6 +34,9 @@ const DROP: i32 = TC_ACT_SHOT;
 /// Frames from the wire: ingress of the uplink.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
+    if flood::was_reinjected(&ctx) {
+        return HAND_ON;
+    }
     let frame = match frame::parse(&ctx) {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
@@ -41,9 +44,11 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
     let Some(place) = rules::place(&frame, config::has_qinq(), &tables::Maps) else {
         return hand_on(&ctx, &frame, Reason::UnknownVlan);
     };
+    let mut restored = false;
     if config::has_source_mode() {
         match flood::to_listeners(&ctx, place, &frame) {
-            Listeners::GoOn => {}
+            Listeners::None => {}
+            Listeners::GoOn => restored = true,
             Listeners::Consumed => return DROP,
             Listeners::TagFailed => return drop_counted(Reason::TagFailed),
         }
@@ -66,7 +71,13 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
             count::reason(reason);
             flood::from_uplink(&ctx, place, &frame, segment, modes, except)
         }
-        FromUplink::HandOn(reason) => hand_on(&ctx, &frame, reason),
+        FromUplink::HandOn(reason) => {
+            let way = hand_on(&ctx, &frame, reason);
+            if restored {
+                return flood::go_on(&ctx, &frame);
+            }
+            way
+        }
     }
 }
 

@@ -1,4 +1,9 @@
 //! The maps, under the names that their pins have, and the rules' view of them.
+//!
+//! A value is copied out of its element at once. User space replaces elements, never parts of them; but an element that
+//! is removed may be used again for another key while a program still reads it (`bpf_mem_cache_free` in
+//! kernel/bpf/hashtab.c), so in that instant a frame can meet a neighbour's value, or half of it. All values are plain
+//! numbers, for which every bit pattern is one, and an interface that is not there drops the frame.
 
 use aya_ebpf::{
     btf_maps::{HashMap, PerCpuArray},
@@ -47,13 +52,13 @@ pub struct Maps;
 impl Tables for Maps {
     #[inline(always)]
     fn fdb(&self, segment: u16, mac: &Mac) -> Option<Receiver> {
-        // SAFETY: eight bytes, aligned, that user space only ever replaces as a whole element.
+        // SAFETY: as the module says.
         unsafe { FDB.get(FdbKey { segment, mac: *mac }).copied() }
     }
 
     #[inline(always)]
     fn segment(&self, segment: u16) -> Option<Segment> {
-        // SAFETY: user space only ever replaces a whole element.
+        // SAFETY: as above.
         unsafe { SEGMENTS.get(SegmentKey { segment }).copied() }
     }
 
@@ -79,14 +84,14 @@ impl Tables for Maps {
 pub fn sender(ctx: &TcContext) -> Option<Endpoint> {
     // SAFETY: the context outlives the program's run.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    // SAFETY: user space only ever replaces a whole element.
+    // SAFETY: as above.
     unsafe { ENDPOINTS.get(ifindex).copied() }
 }
 
 /// The receiver in `slot` of a segment's broadcasts, if that slot is in use.
 #[inline(always)]
 pub fn receiver(segment: u16, slot: u16) -> Option<Receiver> {
-    // SAFETY: eight bytes, aligned, that user space only ever replaces as a whole element.
+    // SAFETY: as above.
     unsafe { FLOOD.get(FloodKey { segment, slot }).copied() }
 }
 

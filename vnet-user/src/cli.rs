@@ -6,10 +6,15 @@ mod network;
 mod output;
 mod show;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    ops::{Deref, DerefMut},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::{
     control::{Dirs, Vnet, privilege},
@@ -22,7 +27,8 @@ const WRONG_USAGE: u8 = 2;
 
 /// Containers on VLANs through one NIC, by eBPF.
 ///
-/// Exit status: 0 when done, 1 when refused or failed, 2 when the command line is wrong.
+/// Exit status: 0 when done, 1 when refused or failed, 2 when the command line is wrong, 130 when the demo was
+/// interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "vnet-user", version, max_term_width = 100)]
 pub struct Cli {
@@ -62,23 +68,30 @@ enum Command {
     Endpoint(endpoint::EndpointCommand),
     /// Show who is where, on which VLAN, with counters.
     Show(show::ShowArgs),
-    /// Show both reference scenarios at work, in network namespaces of its own.
+    /// Show both reference scenarios at work, in network namespaces, state and pins of its own.
     #[command(after_help = "Example: vnet-user demo")]
     Demo,
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: vnet-user completions bash > /etc/bash_completion.d/vnet-user"
     )]
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell that shall complete.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the command of this process, and reports its failure as one line.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.kind() == ErrorKind::ValueValidation => {
-            // The value and what was expected; the usage behind it would not say more.
-            eprintln!("{}", error.to_string().lines().next().unwrap_or_default());
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ValueValidation | ErrorKind::InvalidValue
+            ) =>
+        {
+            eprintln!("{}", output::usage_error(&error.to_string()));
             return ExitCode::from(WRONG_USAGE);
         }
         Err(error) => error.exit(),
@@ -92,6 +105,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A reader that has seen enough (`vnet-user show | head -1`) ends the command, as is usual; Rust would panic.
+fn end_with_the_reader() {
+    // SAFETY: the default action, set before there is another thread.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
+
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -101,10 +120,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let absolute =
+        |dir: PathBuf| std::path::absolute(&dir).context("cannot read the current directory");
     let dirs = Dirs {
-        state: cli.state_dir,
-        bpf: cli.bpf_dir,
+        state: absolute(cli.state_dir)?,
+        bpf: absolute(cli.bpf_dir)?,
     };
+    if !matches!(cli.command, Command::Demo) {
+        end_with_the_reader();
+    }
     match cli.command {
         Command::Completions { shell } => {
             let mut command = Cli::command();
@@ -124,10 +148,35 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// vnet on this host, for one command.
-async fn open(dirs: &Dirs) -> anyhow::Result<Vnet> {
+/// vnet on this host, for one command. What the user should know is printed when it is dropped, however the command
+/// ended.
+struct Session(Vnet);
+
+impl Deref for Session {
+    type Target = Vnet;
+
+    fn deref(&self) -> &Vnet {
+        &self.0
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Vnet {
+        &mut self.0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for notice in &self.0.notices {
+            eprintln!("{notice}");
+        }
+    }
+}
+
+async fn open(dirs: &Dirs) -> anyhow::Result<Session> {
     privilege::check()?;
-    Ok(Vnet::open(dirs).await?)
+    Ok(Session(Vnet::open(dirs).await?))
 }
 
 #[cfg(test)]

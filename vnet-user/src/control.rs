@@ -60,8 +60,9 @@ impl Vnet {
     ///
     /// When the store can't be used, or belongs to another network namespace.
     pub async fn open(dirs: &Dirs) -> Result<Self, ControlError> {
-        let store = Store::lock(&dirs.state, || {
-            eprintln!("waiting for another vnet command to end");
+        let store = Store::lock(&dirs.state, |holder| match holder {
+            Some(pid) => eprintln!("waiting for another vnet command to end (process {pid})"),
+            None => eprintln!("waiting for another vnet command to end"),
         })?;
         let mut vnet = Self {
             state: store.load()?,

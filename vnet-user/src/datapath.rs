@@ -1,6 +1,7 @@
 //! The programs and maps: load, attach, pin, read and write. Nobody else touches a map or a pin.
 
 pub mod attach;
+mod bpf;
 mod error;
 pub mod load;
 pub mod log;

@@ -7,6 +7,7 @@ pub mod netlink;
 pub mod netns;
 pub mod pair;
 pub mod qdisc;
+pub mod sysctl;
 pub mod uplink;
 
 pub use error::LinkError;

@@ -1,5 +1,6 @@
 //! What is wanted, and whether it may be: pure, no I/O.
 
+mod address;
 pub mod endpoint;
 pub mod mac;
 pub mod mode;

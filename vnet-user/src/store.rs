@@ -1,15 +1,16 @@
 //! The state on disk: one file, replaced as a whole, and a lock that one command holds at a time.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
-use crate::model::State;
+use crate::model::{State, state::FORMAT};
 
 /// The store can't be used.
 #[derive(Debug, Error)]
@@ -20,6 +21,12 @@ pub enum StoreError {
         path: PathBuf,
         #[source]
         source: io::Error,
+    },
+    #[error("{path} is of a newer vnet (format {found}, this one knows {known}): use that one")]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
     },
     #[error("{path} is not vnet's state: mend it or move it away")]
     Syntax {
@@ -37,28 +44,28 @@ pub struct Store {
 
 impl Store {
     /// Locks the store in `dir`, which is made when missing; waits for a command that holds it,
-    /// and says so by `waiting`.
+    /// and says by `waiting` which process that is, if it can be told.
     ///
     /// # Errors
     ///
     /// When the folder or the lock can't be had.
-    pub fn lock(dir: &Path, waiting: impl FnOnce()) -> Result<Self, StoreError> {
+    pub fn lock(dir: &Path, waiting: impl FnOnce(Option<u32>)) -> Result<Self, StoreError> {
         let io = |what, path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Io { what, path, source }
         };
-        fs::create_dir_all(dir).map_err(io("make", dir))?;
+        // For root alone, whatever the umask says: who can open the lock can hold it for ever.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io("make", dir))?;
         let path = dir.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io("open", &path))?;
+        let file = private(&path).map_err(io("open", &path))?;
         let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-                waiting();
+                waiting(holder(&file));
                 Flock::lock(file, FlockArg::LockExclusive)
                     .map_err(|(_, errno)| io("lock", &path)(errno.into()))?
             }
@@ -79,7 +86,18 @@ impl Store {
         let path = self.path();
         match fs::read(&path) {
             Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|source| StoreError::Syntax { path, source })
+                let state: State = serde_json::from_slice(&bytes).map_err(|source| {
+                    let path = path.clone();
+                    StoreError::Syntax { path, source }
+                })?;
+                match state.format {
+                    found if found > FORMAT => Err(StoreError::Newer {
+                        path,
+                        found,
+                        known: FORMAT,
+                    }),
+                    _ => Ok(state),
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
             Err(source) => Err(StoreError::Io {
@@ -104,12 +122,15 @@ impl Store {
         })
     }
 
+    /// One name for the new file is enough, since the lock is ours: what a killed process left is overwritten.
     fn replace(&self, path: &Path, state: &State) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let new = self.dir.join("state.json.new");
+        let mut file = private(&new)?;
+        file.set_len(0)?;
         serde_json::to_writer_pretty(&mut file, state)?;
         file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
         File::open(&self.dir)?.sync_all()
     }
 
@@ -119,6 +140,30 @@ impl Store {
     }
 }
 
+/// Opens or makes a file that only its owner can open.
+fn private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// The process that holds a lock, as `proc_locks(5)` shows it: `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> …`.
+fn holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (kind, pid, of) = (fields.next()?, fields.nth(2)?, fields.next()?);
+        let ours = kind == "FLOCK" && of.rsplit(':').next() == Some(inode.as_str());
+        ours.then(|| pid.parse().ok())?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +171,7 @@ mod tests {
     #[test]
     fn what_was_saved_is_loaded() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::lock(&dir.path().join("new"), || ()).unwrap();
+        let store = Store::lock(&dir.path().join("new"), |_| ()).unwrap();
         assert_eq!(store.load().unwrap(), State::default());
         let state = State {
             boot_id: "b".into(),
@@ -137,9 +182,35 @@ mod tests {
     }
 
     #[test]
+    fn nobody_else_can_open_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let store = Store::lock(&path, |_| ()).unwrap();
+        store.save(&State::default()).unwrap();
+        for (name, expected) in [("", 0o700), ("lock", 0o600), ("state.json", 0o600)] {
+            let mode = fs::metadata(path.join(name)).unwrap().mode() & 0o777;
+            assert_eq!(mode, expected, "{name}");
+        }
+        let file = File::open(path.join("lock")).unwrap();
+        assert_eq!(holder(&file), Some(std::process::id()));
+    }
+
+    #[test]
+    fn a_newer_state_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::lock(dir.path(), |_| ()).unwrap();
+        let newer = State {
+            format: FORMAT + 1,
+            ..State::default()
+        };
+        store.save(&newer).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Newer { .. })));
+    }
+
+    #[test]
     fn a_broken_file_is_named_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::lock(dir.path(), || ()).unwrap();
+        let store = Store::lock(dir.path(), |_| ()).unwrap();
         fs::write(dir.path().join("state.json"), "{").unwrap();
         let error = store.load().unwrap_err().to_string();
         assert!(error.contains("state.json"), "{error}");

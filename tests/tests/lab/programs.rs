@@ -12,7 +12,8 @@ use vnet_user::{
         load::{self, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
     },
     model::{
-        EndpointId, EndpointRequest, MacAddr, Network, Rows, State, Variant, state::EndpointDevice,
+        EndpointId, EndpointRequest, MacAddr, Network, Rows, State, Variant,
+        endpoint::HostOnSegment, state::EndpointDevice,
     },
 };
 
@@ -65,8 +66,11 @@ impl Loaded {
             mac: Some(MacAddr::try_from(OURS).unwrap()),
             ..EndpointRequest::in_network("lan", "c1")
         };
-        let uplink_mac = MacAddr::try_from(THEIRS).unwrap();
-        let mut endpoint = request.plan(&state, uplink_mac, [0; 4]).unwrap();
+        let host = HostOnSegment {
+            mac: MacAddr::try_from(THEIRS).unwrap(),
+            addresses: [].into(),
+        };
+        let mut endpoint = request.plan(&state, &host, [0; 4]).unwrap();
         endpoint.host_ifindex = LOOPBACK;
         let id = EndpointId::from_random([0; 6]);
         state.endpoints.insert(id, endpoint);

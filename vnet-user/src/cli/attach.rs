@@ -5,10 +5,7 @@ use log::LevelFilter;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
-    open,
-    output::{self, Format},
-};
+use super::{open, output::Format};
 use crate::{
     control::{
         Dirs,
@@ -29,14 +26,14 @@ pub struct AttachArgs {
     /// Stay, and print what the programs log, until Ctrl-C.
     #[arg(long)]
     foreground: bool,
-    /// What the programs log, while this command stays: off, error, warn, info, debug, trace.
+    /// What the programs log, while this command stays.
     #[arg(
         long,
         requires = "foreground",
         default_value = "off",
         value_name = "LEVEL"
     )]
-    log_level: LevelFilter,
+    log_level: LevelArg,
     #[command(flatten)]
     format: Format,
 }
@@ -74,6 +71,30 @@ struct DetachReport<'a> {
     networks: Vec<&'a str>,
 }
 
+/// As `log::LevelFilter`, which clap does not know.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LevelArg {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LevelArg> for LevelFilter {
+    fn from(level: LevelArg) -> Self {
+        match level {
+            LevelArg::Off => Self::Off,
+            LevelArg::Error => Self::Error,
+            LevelArg::Warn => Self::Warn,
+            LevelArg::Info => Self::Info,
+            LevelArg::Debug => Self::Debug,
+            LevelArg::Trace => Self::Trace,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DeviceArg {
     Auto,
@@ -90,6 +111,7 @@ impl AttachArgs {
             log_level,
             format,
         } = self;
+        let log_level = LevelFilter::from(log_level);
         let options = AttachOptions {
             endpoint_device: match endpoint_device {
                 DeviceArg::Auto => None,
@@ -100,7 +122,6 @@ impl AttachArgs {
         };
         let mut vnet = open(dirs).await?;
         let mut attached = vnet.attach(&iface, options).await?;
-        output::notices(&vnet.notices);
         report(&attached, format)?;
         // Other commands must go on while this one stays.
         drop(vnet);
@@ -114,7 +135,7 @@ impl AttachArgs {
         if log_level != LevelFilter::Off {
             // Nothing of the log stays on the packet path.
             let mut vnet = open(dirs).await?;
-            vnet.stop_logging(&attached.uplink, log_level).await?;
+            vnet.stop_logging(&attached).await?;
         }
         Ok(())
     }
@@ -127,6 +148,7 @@ fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
         hook,
         endpoint_device,
         news,
+        programs: _,
         loaded: _,
     } = attached;
     let (hook, device) = (hook.name(), endpoint_device.name());
@@ -171,7 +193,6 @@ impl DetachArgs {
         } = self;
         let mut vnet = open(dirs).await?;
         let uplink = vnet.detach(&iface, force).await?;
-        output::notices(&vnet.notices);
         let networks = vnet.state().networks_on(&uplink);
         let report = DetachReport {
             uplink: &uplink,

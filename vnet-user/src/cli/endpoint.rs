@@ -30,6 +30,7 @@ pub enum EndpointCommand {
     /// Show one endpoint, by its id or the beginning of it.
     #[command(after_help = "Example: vnet-user endpoint inspect 3fa2")]
     Inspect {
+        /// The id.
         id: String,
         #[command(flatten)]
         format: Format,
@@ -40,6 +41,7 @@ pub enum EndpointCommand {
     /// Remove an endpoint, by its id or the beginning of it.
     #[command(after_help = "Example: vnet-user endpoint remove 3fa2")]
     Remove {
+        /// The id.
         id: String,
         #[command(flatten)]
         format: Format,
@@ -102,7 +104,6 @@ impl EndpointCommand {
             Self::Sources(args) => args.run(dirs).await,
             Self::List { network, format } => {
                 let vnet = open(dirs).await?;
-                output::notices(&vnet.notices);
                 let endpoints = vnet.endpoint_status(network.as_deref())?;
                 if format.json {
                     return output::json(&endpoints);
@@ -112,7 +113,6 @@ impl EndpointCommand {
             }
             Self::Inspect { id, format } => {
                 let vnet = open(dirs).await?;
-                output::notices(&vnet.notices);
                 let endpoint = one(&vnet, &id)?;
                 if format.json {
                     return output::json(&endpoint);
@@ -123,7 +123,6 @@ impl EndpointCommand {
             Self::Remove { id, format } => {
                 let mut vnet = open(dirs).await?;
                 let id = vnet.remove_endpoint(&id).await?;
-                output::notices(&vnet.notices);
                 format.print(&serde_json::json!({ "id": id }), || id.to_string())
             }
         }
@@ -132,8 +131,9 @@ impl EndpointCommand {
 
 /// The endpoint of an id, as it is reported.
 fn one(vnet: &Vnet, id: &str) -> anyhow::Result<EndpointStatus> {
-    let id = vnet.endpoint(id)?.0;
-    let mut endpoints = vnet.endpoint_status(None)?.into_iter();
+    let (id, endpoint) = vnet.endpoint(id)?;
+    let endpoints = vnet.endpoint_status(Some(&endpoint.network))?;
+    let mut endpoints = endpoints.into_iter();
     let endpoint = endpoints.find(|endpoint| endpoint.id == *id);
     endpoint.context("the endpoint went away")
 }
@@ -159,7 +159,6 @@ impl AddArgs {
         };
         let mut vnet = open(dirs).await?;
         let id = vnet.add_endpoint(&request).await?;
-        output::notices(&vnet.notices);
         let endpoint = one(&vnet, id.as_str())?;
         format.print(&endpoint, || {
             format!(
@@ -193,7 +192,6 @@ impl SourcesArgs {
         };
         let mut vnet = open(dirs).await?;
         let id = vnet.change_sources(&id, change).await?;
-        output::notices(&vnet.notices);
         format.print(&one(&vnet, id.as_str())?, || id.to_string())
     }
 }

@@ -31,6 +31,7 @@ pub enum NetworkCommand {
     /// Show one network.
     #[command(after_help = "Example: vnet-user network inspect web")]
     Inspect {
+        /// The network, by its name.
         name: String,
         #[command(flatten)]
         format: Format,
@@ -41,6 +42,7 @@ pub enum NetworkCommand {
     /// Remove a network without endpoints.
     #[command(after_help = "Example: vnet-user network remove web")]
     Remove {
+        /// The network, by its name.
         name: String,
         #[command(flatten)]
         format: Format,
@@ -81,7 +83,7 @@ pub struct CreateArgs {
     #[arg(long)]
     nodst: bool,
     /// A subnet of the network; may be repeated.
-    #[arg(long = "subnet", value_name = "CIDR")]
+    #[arg(long = "subnet", value_name = "CIDR", value_parser = subnet)]
     subnets: Vec<IpNet>,
     /// The default gateway, one of each family.
     #[arg(long = "gateway", value_name = "IP")]
@@ -117,7 +119,6 @@ impl NetworkCommand {
             Self::Set(args) => args.run(dirs).await,
             Self::List { format } => {
                 let vnet = open(dirs).await?;
-                output::notices(&vnet.notices);
                 let networks = vnet.network_status();
                 if format.json {
                     return output::json(&networks);
@@ -127,7 +128,6 @@ impl NetworkCommand {
             }
             Self::Inspect { name, format } => {
                 let vnet = open(dirs).await?;
-                output::notices(&vnet.notices);
                 let network = one(&vnet, &name)?;
                 if format.json {
                     return output::json(&network);
@@ -138,7 +138,6 @@ impl NetworkCommand {
             Self::Remove { name, format } => {
                 let mut vnet = open(dirs).await?;
                 vnet.remove_network(&name).await?;
-                output::notices(&vnet.notices);
                 format.print(&serde_json::json!({ "name": name }), || name.clone())
             }
         }
@@ -195,7 +194,6 @@ impl CreateArgs {
             network,
         };
         vnet.create_network(request).await?;
-        output::notices(&vnet.notices);
         format.print(&one(&vnet, &name)?, || name.clone())
     }
 }
@@ -212,9 +210,14 @@ impl SetArgs {
         let change = NetworkChange { mode, nodst, guard };
         let mut vnet = open(dirs).await?;
         vnet.change_network(&name, &change).await?;
-        output::notices(&vnet.notices);
         format.print(&one(&vnet, &name)?, || name.clone())
     }
+}
+
+/// A subnet on the command line.
+fn subnet(text: &str) -> Result<IpNet, &'static str> {
+    text.parse()
+        .map_err(|_| "a subnet such as 192.168.200.0/24 or fd00:200::/64 was expected")
 }
 
 /// Networks as a table.

@@ -76,16 +76,30 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// Prints what a command wants the user to know.
-pub fn notices(lines: &[String]) {
-    for line in lines {
-        eprintln!("{line}");
+/// What is wrong with a command line's value, in one line: the value, and what was expected. The usage behind it would not
+/// say more.
+pub fn usage_error(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    match lines.find(|line| line.starts_with("[possible values")) {
+        Some(values) => format!("{first} {values}"),
+        None => first.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_value_is_one_line() {
+        let text =
+            "error: invalid value 'foo' for '--x <X>'\n  [possible values: a, b]\n\nFor more\n";
+        assert_eq!(
+            usage_error(text),
+            "error: invalid value 'foo' for '--x <X>' [possible values: a, b]"
+        );
+    }
 
     #[test]
     fn bytes_have_units() {

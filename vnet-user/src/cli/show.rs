@@ -32,7 +32,6 @@ impl ShowArgs {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         let Self { iface, json } = self;
         let vnet = open(dirs).await?;
-        output::notices(&vnet.notices);
         let report = Report {
             uplinks: vnet.uplink_status(iface.as_deref()).await?,
             detached_networks: vnet

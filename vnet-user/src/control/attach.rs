@@ -26,6 +26,8 @@ pub struct Attached {
     pub hook: Hook,
     pub endpoint_device: EndpointDevice,
     pub news: News,
+    /// Which programs run now.
+    pub programs: String,
     /// The programs, for their log; nothing when they ran already.
     pub loaded: Option<Programs>,
 }
@@ -56,9 +58,10 @@ impl Vnet {
         if !link.is_ethernet {
             return Err(ControlError::NotEthernet(name.to_owned()));
         }
+        self.check_uplink(&link).await?;
         let device = self.device_to_keep(&link, options).await?;
-        if self.is_attached(&link) {
-            return self.replace(&link, options.log_level);
+        if self.is_attached(&link).await? {
+            return self.refresh(&link, options.log_level).await;
         }
         let pins = self.pins(&link.name);
         pins.check()?;
@@ -71,10 +74,70 @@ impl Vnet {
         result
     }
 
+    /// Whether an interface may be an uplink, under the name that it has now.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::OwnLink`] for the host side of an endpoint; [`ControlError::Renamed`] where names were moved about
+    /// in a way that [`super::follow`] can't follow.
+    async fn check_uplink(&mut self, link: &Link) -> Result<(), ControlError> {
+        let endpoints = self.state.endpoints.values();
+        if let Some(owner) = endpoints
+            .filter(|endpoint| endpoint.host_ifindex == link.index)
+            .find(|_| link.is_endpoint_side())
+        {
+            return Err(ControlError::OwnLink {
+                ifname: link.name.clone(),
+                network: owner.network.clone(),
+            });
+        }
+        let mut uplinks = self.state.uplinks.iter();
+        let elsewhere =
+            uplinks.find(|(name, uplink)| uplink.ifindex == link.index && **name != link.name);
+        if let Some((name, _)) = elsewhere {
+            return Err(ControlError::Renamed {
+                old: name.clone(),
+                new: link.name.clone(),
+            });
+        }
+        if let Some(known) = self.state.uplinks.get(&link.name)
+            && known.ifindex != link.index
+            && let Some(moved) = self.netlink.find_index(known.ifindex).await?
+        {
+            return Err(ControlError::Renamed {
+                old: link.name.clone(),
+                new: moved.name,
+            });
+        }
+        if !link.up {
+            self.notices.push(format!(
+                "{0}: is down, so nothing passes until `ip link set {0} up`",
+                link.name
+            ));
+        }
+        Ok(())
+    }
+
     /// True for an uplink whose datapath runs, if of another layout.
-    pub(super) fn is_attached(&self, link: &Link) -> bool {
-        let known = self.state.uplinks.get(&link.name);
-        known.is_some_and(|uplink| uplink.ifindex == link.index) && self.pins(&link.name).exist()
+    pub(super) async fn is_attached(&self, link: &Link) -> Result<bool, ControlError> {
+        match self.state.uplinks.get(&link.name) {
+            Some(uplink) if uplink.ifindex == link.index && uplink.phase == Phase::Ready => {
+                self.is_hooked(&link.name, uplink).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Brings all of a running datapath to what it must be: programs, endpoints' links, maps, the NIC.
+    async fn refresh(
+        &mut self,
+        link: &Link,
+        log_level: log::LevelFilter,
+    ) -> Result<Attached, ControlError> {
+        self.rehook_endpoints(&link.name)?;
+        let attached = self.replace(link, log_level)?;
+        self.settle(&link.name).await?;
+        Ok(attached)
     }
 
     /// Writes down what is coming. Returns what was known of the uplink.
@@ -123,6 +186,7 @@ impl Vnet {
         let uplink = self.uplink_mut(&link.name)?;
         uplink.variant = variant;
         uplink.programs = load::build_id(options.log_level);
+        let build = uplink.programs.clone();
         uplink.phase = Phase::Ready;
         self.save()?;
         Ok(Attached {
@@ -130,6 +194,7 @@ impl Vnet {
             hook,
             endpoint_device,
             news: News::Attached(reason),
+            programs: build,
             loaded: Some(programs),
         })
     }

@@ -4,7 +4,10 @@ use super::{ControlError, Vnet, error::Failures};
 use crate::{
     datapath::attach,
     link::Link,
-    model::state::{Hook, Phase, Uplink},
+    model::{
+        EndpointId,
+        state::{Hook, Phase, Uplink},
+    },
 };
 
 impl Vnet {
@@ -32,15 +35,29 @@ impl Vnet {
                 endpoints: ids.join(", "),
             });
         }
-        let mut failures = Failures::default();
-        for id in endpoints {
-            failures.note(self.remove_endpoint(id.as_str()).await);
-        }
-        failures.into_result()?;
+        self.remove_all(&endpoints).await?;
         self.uplink_mut(&iface)?.phase = Phase::Removing;
         self.save()?;
         self.tear_down_uplink(&iface).await?;
         Ok(iface)
+    }
+
+    /// Removes an uplink's endpoints at once: their links go, and what else there is of them goes with the uplink.
+    async fn remove_all(&mut self, endpoints: &[EndpointId]) -> Result<(), ControlError> {
+        for id in endpoints {
+            self.endpoint_mut(id)?.phase = Phase::Removing;
+        }
+        self.save()?;
+        let mut failures = Failures::default();
+        for id in endpoints {
+            let endpoint = self.endpoint_mut(id)?.clone();
+            let deleted = self.delete_host_side(id, &endpoint).await;
+            if failures.note(deleted).is_some() {
+                self.state.endpoints.remove(id);
+            }
+        }
+        self.save()?;
+        failures.into_result()
     }
 
     /// Takes an uplink down to nothing, whatever of it is there. It stays known until all of it is gone.

@@ -27,7 +27,7 @@ impl Vnet {
         options: AttachOptions,
     ) -> Result<Option<EndpointDevice>, ControlError> {
         let mut existing = self.device_of_endpoints(&link.name).await?;
-        if existing.is_none() && self.is_attached(link) {
+        if existing.is_none() && self.is_attached(link).await? {
             existing = Some(self.uplink(&link.name)?.endpoint_device);
         }
         match (existing, options.endpoint_device) {

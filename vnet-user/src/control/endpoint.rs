@@ -1,15 +1,19 @@
 //! Endpoints come and go.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
+use std::{
+    collections::{BTreeSet, hash_map::RandomState},
+    hash::BuildHasher,
+    net::IpAddr,
+};
 
 use super::{ControlError, Vnet, error::Failures};
 use crate::{
     datapath::attach,
-    link::{LinkError, Netlink, Netns, pair::PairSpec},
+    link::{Link, LinkError, Netlink, Netns, pair::PairSpec, sysctl},
     model::{
-        Endpoint, EndpointId, EndpointRequest, MacAddr, Network,
-        endpoint::{SourceChange, check_sources},
-        state::{EndpointDevice, Phase},
+        Endpoint, EndpointId, EndpointRequest, MacAddr, Network, Segment,
+        endpoint::{HostOnSegment, SourceChange, check_sources},
+        state::{EndpointDevice, Hook, Phase},
     },
 };
 
@@ -28,7 +32,8 @@ impl Vnet {
         let link = self.uplink_link(&network.uplink).await?;
         let random = random();
         let seed = [random[0], random[1], random[2], random[3]];
-        let mut endpoint = request.plan(&self.state, MacAddr::try_from(link.mac)?, seed)?;
+        let host = self.host_on_segment(&link, network.segment).await?;
+        let mut endpoint = request.plan(&self.state, &host, seed)?;
         let netns = Netns::open(&request.netns)?;
         self.check_container(&netns, &endpoint.ifname)?;
         endpoint.netns_id = Some(netns.id());
@@ -52,12 +57,11 @@ impl Vnet {
     ///
     /// When no endpoint, or more than one, has such an id.
     pub async fn remove_endpoint(&mut self, id: &str) -> Result<EndpointId, ControlError> {
-        let fits = |gone: &&EndpointId| !id.is_empty() && gone.as_str().starts_with(id);
-        if let Some(gone) = self.cleaned.iter().find(fits) {
+        let id = self.endpoint_id(id)?.clone();
+        if self.cleaned.contains(&id) {
             // Its container took the link along, and `repair` has just done the rest.
-            return Ok(gone.clone());
+            return Ok(id);
         }
-        let id = self.endpoint(id)?.0.clone();
         self.endpoint_mut(&id)?.phase = Phase::Removing;
         self.save()?;
         self.tear_down_endpoint(&id).await?;
@@ -70,8 +74,14 @@ impl Vnet {
     ///
     /// When no endpoint, or more than one, has such an id.
     pub fn endpoint(&self, id: &str) -> Result<(&EndpointId, &Endpoint), ControlError> {
-        let fits = |known: &EndpointId| !id.is_empty() && known.as_str().starts_with(id);
-        let mut found = self.state.endpoints.iter().filter(|(known, _)| fits(known));
+        let found = self.state.endpoints.get_key_value(self.endpoint_id(id)?);
+        found.ok_or_else(|| ControlError::NoEndpoint(id.to_owned()))
+    }
+
+    /// Also of one that this very command has found gone and cleaned up.
+    fn endpoint_id(&self, id: &str) -> Result<&EndpointId, ControlError> {
+        let known = self.state.endpoints.keys().chain(&self.cleaned);
+        let mut found = known.filter(|known| !id.is_empty() && known.as_str().starts_with(id));
         match (found.next(), found.count()) {
             (Some(endpoint), 0) => Ok(endpoint),
             (Some(_), more) => Err(ControlError::AmbiguousEndpoint {
@@ -146,7 +156,7 @@ impl Vnet {
         let host_ifname = id.host_ifname();
         let mut failures = Failures::default();
         // First: a link whose program is gone would hand the container's frames to the host's stack.
-        failures.note(self.delete_link(&host_ifname).await);
+        failures.note(self.delete_host_side(id, &endpoint).await);
         failures.note(self.pins(&network.uplink).remove_link(&host_ifname));
         failures.into_result()?;
         self.state.endpoints.remove(id);
@@ -155,9 +165,37 @@ impl Vnet {
         self.settle(&network.uplink).await
     }
 
-    async fn delete_link(&self, ifname: &str) -> Result<(), ControlError> {
-        if let Some(link) = self.netlink.find(ifname).await? {
-            self.netlink.delete(link.index).await?;
+    /// Deletes an endpoint's link, by its index: somebody may have renamed it. Before there is an index, by its name.
+    pub(super) async fn delete_host_side(
+        &self,
+        id: &EndpointId,
+        endpoint: &Endpoint,
+    ) -> Result<(), ControlError> {
+        let link = match endpoint.host_ifindex {
+            0 => self.netlink.find(&id.host_ifname()).await?,
+            index => self.netlink.find_index(index).await?,
+        };
+        match link.filter(Link::is_endpoint_side) {
+            Some(link) => Ok(self.netlink.delete(link.index).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the program back onto those of an uplink's endpoints that have lost it.
+    pub(super) fn rehook_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
+        let pins = self.pins(uplink);
+        let attached = self.uplink(uplink)?;
+        let (device, hook) = (attached.endpoint_device, attached.hook);
+        if hook == Hook::Clsact && device == EndpointDevice::Veth {
+            // Filters are not pinned, and attaching replaces what is there.
+            return self.restore_endpoints(uplink);
+        }
+        for (id, endpoint) in self.state.endpoints_on(uplink) {
+            let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
+            if !pins.holds(&ifname, ifindex) {
+                pins.remove_link(&ifname)?;
+                attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
+            }
         }
         Ok(())
     }
@@ -189,6 +227,38 @@ impl Vnet {
         Ok(None)
     }
 
+    /// What the host has there: on the NIC, on the bridge that it is a port of, or on its own VLAN device.
+    async fn host_on_segment(
+        &self,
+        link: &Link,
+        segment: Segment,
+    ) -> Result<HostOnSegment, ControlError> {
+        let mut on_segment = Vec::new();
+        match (segment.outer, segment.vlan) {
+            (None, None) => {
+                on_segment.push(link.index);
+                on_segment.extend(link.master);
+            }
+            (None, Some(vlan)) => {
+                let links = self.netlink.list().await?;
+                let is_its = |other: &&Link| {
+                    other.peer_index == Some(link.index) && other.vlan == Some(vlan.into())
+                };
+                on_segment.extend(links.iter().filter(is_its).map(|link| link.index));
+            }
+            // Two VLAN devices deep: not looked for.
+            (Some(_), _) => {}
+        }
+        let mut addresses = BTreeSet::new();
+        for index in on_segment {
+            addresses.extend(self.netlink.addresses(index).await?);
+        }
+        Ok(HostOnSegment {
+            mac: MacAddr::try_from(link.mac)?,
+            addresses,
+        })
+    }
+
     /// A container's own namespace, without an interface of that name.
     fn check_container(&self, netns: &Netns, ifname: &str) -> Result<(), ControlError> {
         if netns.id() == self.netns {
@@ -215,6 +285,9 @@ impl Vnet {
 async fn configure(endpoint: &Endpoint, gateways: &[IpAddr]) -> Result<(), LinkError> {
     let netlink = Netlink::open()?;
     let link = netlink.link(&endpoint.ifname).await?;
+    if endpoint.addresses.iter().any(|net| net.addr().is_ipv6()) {
+        sysctl::enable_ipv6(&endpoint.ifname)?;
+    }
     for address in &endpoint.addresses {
         netlink.add_address(link.index, *address).await?;
     }

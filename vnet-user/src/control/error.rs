@@ -46,7 +46,12 @@ pub enum ControlError {
     )]
     OtherLayout { uplink: String },
     #[error(
-        "uplink {old:?} is called {new:?} now, but that name has networks or an uplink of its own: rename it back"
+        "{ifname:?} is the host side of an endpoint of network {network:?}: a NIC such as enp0s8 was expected"
+    )]
+    OwnLink { ifname: String, network: String },
+    #[error(
+        "uplink {old:?} is called {new:?} now, but both names have networks or uplinks of their own: \
+         rename the interfaces back, or detach first"
     )]
     Renamed { old: String, new: String },
     #[error(

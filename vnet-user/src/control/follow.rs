@@ -2,7 +2,7 @@
 
 use super::{ControlError, Vnet};
 use crate::{
-    link::{Link, Netlink, Netns},
+    link::{Link, LinkError, Netlink, Netns},
     model::{EndpointId, Sizes, state::Phase},
 };
 
@@ -88,14 +88,35 @@ impl Vnet {
             return Ok(());
         };
         self.netlink.set_sizes(host.index, sizes).await?;
-        if let Some(peer) = host.peer_index {
-            let netns = match endpoint.netns_id {
-                Some(id) => Netns::find(&endpoint.netns, id)?,
-                None => Netns::open(&endpoint.netns)?,
-            };
-            netns.run(|| async { Netlink::open()?.set_sizes(peer, sizes).await })?;
-        }
+        let netns = match endpoint.netns_id {
+            Some(id) => Netns::find(&endpoint.netns, id),
+            None => Netns::open(&endpoint.netns),
+        };
+        let netns = match netns {
+            Ok(netns) => netns,
+            Err(error) => {
+                // Said once: what can't be found now will not be found by the next command either.
+                self.endpoint_mut(id)?.sizes = sizes;
+                self.save()?;
+                return Err(error.into());
+            }
+        };
+        netns.run(|| resize_peer(host, sizes))?;
         self.endpoint_mut(id)?.sizes = sizes;
         self.save()
+    }
+}
+
+/// The container's end. One that the container has moved elsewhere is its own business.
+async fn resize_peer(host: Link, sizes: Sizes) -> Result<(), LinkError> {
+    let netlink = Netlink::open()?;
+    let Some(peer) = host.peer_index else {
+        return Ok(());
+    };
+    match netlink.find_index(peer).await? {
+        Some(link) if link.peer_index == Some(host.index) => {
+            netlink.set_sizes(link.index, sizes).await
+        }
+        _ => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use log::LevelFilter;
 
 use super::{ControlError, Vnet, attach::Attached};
-use crate::datapath::{self, load};
+use crate::datapath;
 
 impl Attached {
     /// Prints what the programs log to standard error, until the future is dropped.
@@ -20,21 +20,17 @@ impl Attached {
 }
 
 impl Vnet {
-    /// Puts programs that log nothing in the place of those that log at `level`. An uplink that was detached meanwhile,
-    /// or whose programs somebody else replaced, is left alone.
+    /// Puts programs that log nothing in the place of those that this command attached. An uplink that was detached
+    /// meanwhile, or whose programs somebody else replaced, is left alone.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub async fn stop_logging(
-        &mut self,
-        iface: &str,
-        level: LevelFilter,
-    ) -> Result<(), ControlError> {
-        let Ok(link) = self.uplink_link(iface).await else {
+    pub async fn stop_logging(&mut self, attached: &Attached) -> Result<(), ControlError> {
+        let Ok(link) = self.uplink_link(&attached.uplink).await else {
             return Ok(());
         };
-        if self.uplink(iface)?.programs == load::build_id(level) {
+        if self.uplink(&attached.uplink)?.programs == attached.programs {
             self.replace(&link, LevelFilter::Off)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Mends what a killed command, a dead container or a reboot left behind.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeSet, fs};
 
 use super::{ControlError, Vnet};
 use crate::{
@@ -79,14 +79,11 @@ impl Vnet {
     /// Endpoints that are not whole: a killed command's, or those whose container took the link
     /// along when its namespace went.
     fn broken_endpoints(&self, links: &[Link]) -> Vec<EndpointId> {
-        let there: BTreeMap<_, _> = links
-            .iter()
-            .map(|link| (link.name.as_str(), link.index))
-            .collect();
+        let host_sides = links.iter().filter(|link| link.is_endpoint_side());
+        let there: BTreeSet<u32> = host_sides.map(|link| link.index).collect();
         let endpoints = self.state.endpoints.iter();
-        let broken = endpoints.filter(|(id, endpoint)| {
-            let host = there.get(id.host_ifname().as_str());
-            endpoint.phase != Phase::Ready || host != Some(&endpoint.host_ifindex)
+        let broken = endpoints.filter(|(_, endpoint)| {
+            endpoint.phase != Phase::Ready || !there.contains(&endpoint.host_ifindex)
         });
         broken.map(|(id, _)| id.clone()).collect()
     }

@@ -32,6 +32,7 @@ impl Vnet {
             hook,
             endpoint_device,
             news: News::Nothing,
+            programs: build.clone(),
             loaded: None,
         };
         if uplink.programs == build && uplink.variant == variant && same_layout {
@@ -44,6 +45,11 @@ impl Vnet {
             log_level,
         };
         let pins = self.pins(&link.name);
+        if !same_layout {
+            // Of no build's layout, so that nobody writes to maps that are about to go.
+            self.uplink_mut(&link.name)?.layout = 0;
+            self.save()?;
+        }
         attached.loaded = Some(if same_layout {
             let mut programs = load::load(options, &pins)?;
             self.swap_programs(&mut programs, &link.name)?;
@@ -60,14 +66,20 @@ impl Vnet {
         Ok(attached)
     }
 
-    /// Replaces an attached uplink's programs, if its networks need other features of them now.
+    /// Replaces an attached uplink's programs, if its networks need other features of them now. Those that log are
+    /// replaced by quiet ones, since only the process that loaded them reads their log.
     pub(super) fn fit_variant(&mut self, link: &Link) -> Result<(), ControlError> {
         let uplink = self.uplink(&link.name)?;
         if uplink.variant == Variant::wanted(&self.state, &link.name) {
             return Ok(());
         }
-        let log_level = load::log_level(&uplink.programs);
-        self.replace(link, log_level).map(drop)
+        if uplink.programs != load::build_id(log::LevelFilter::Off) {
+            self.notices.push(format!(
+                "{}: the programs were replaced, and log no more",
+                link.name
+            ));
+        }
+        self.replace(link, log::LevelFilter::Off).map(drop)
     }
 
     /// Goes over to maps of this build's layout: they are filled before any program reads them, so no frame is lost, but

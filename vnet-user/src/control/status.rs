@@ -236,10 +236,11 @@ impl Vnet {
 
     /// An uplink's maps, if there are any that this build can read.
     fn maps(&self, uplink: &str) -> Result<Option<Maps>, ControlError> {
-        match self.check_running(uplink, true) {
-            Ok(()) => Ok(Some(Maps::open(&self.pins(uplink))?)),
-            Err(error) if error.is_not_running() => Ok(None),
-            Err(error) => Err(error),
+        let pins = self.pins(uplink);
+        let known = self.state.uplinks.get(uplink);
+        match known.is_some_and(|known| known.layout == vnet_common::LAYOUT) && pins.complete() {
+            true => Ok(Some(Maps::open(&pins)?)),
+            false => Ok(None),
         }
     }
 }

@@ -1,7 +1,11 @@
 //! An uplink as the state has it, and whether it is there.
 
 use super::{ControlError, Vnet};
-use crate::{link::Link, model::Uplink};
+use crate::{
+    datapath::{attach, load::FROM_UPLINK},
+    link::Link,
+    model::{Uplink, state::Hook},
+};
 
 impl Vnet {
     /// The name that an uplink is known by, whichever of the interface's names the user gave.
@@ -31,31 +35,43 @@ impl Vnet {
             })
     }
 
-    /// The interface of an uplink whose datapath runs.
+    /// The interface of an uplink whose datapath runs, as one that this build can work on.
     ///
     /// # Errors
     ///
     /// What is missing: see [`ControlError::is_not_running`].
     pub(super) async fn uplink_link(&self, iface: &str) -> Result<Link, ControlError> {
-        let link = self.netlink.find_index(self.uplink(iface)?.ifindex).await?;
-        self.check_running(iface, link.is_some())?;
-        link.ok_or_else(|| ControlError::UplinkGone {
-            uplink: iface.to_owned(),
-        })
-    }
-
-    /// Whether an uplink's datapath runs, and is one that this build can work on.
-    pub(super) fn check_running(&self, iface: &str, has_link: bool) -> Result<(), ControlError> {
         let known = self.uplink(iface)?;
         let uplink = iface.to_owned();
-        if !has_link {
-            Err(ControlError::UplinkGone { uplink })
-        } else if !self.pins(iface).exist() {
-            Err(ControlError::DatapathGone { uplink })
-        } else if known.layout != vnet_common::LAYOUT {
-            Err(ControlError::OtherLayout { uplink })
-        } else {
-            Ok(())
+        let Some(link) = self.netlink.find_index(known.ifindex).await? else {
+            return Err(ControlError::UplinkGone { uplink });
+        };
+        if !self.is_hooked(iface, known).await? {
+            return Err(ControlError::DatapathGone { uplink });
         }
+        if known.layout != vnet_common::LAYOUT {
+            return Err(ControlError::OtherLayout { uplink });
+        }
+        Ok(link)
+    }
+
+    /// Whether the kernel still has our program on the interface, with all that it needs.
+    pub(super) async fn is_hooked(
+        &self,
+        iface: &str,
+        uplink: &Uplink,
+    ) -> Result<bool, ControlError> {
+        let pins = self.pins(iface);
+        if !pins.complete() {
+            return Ok(false);
+        }
+        Ok(match uplink.hook {
+            Hook::Tcx => pins.holds(FROM_UPLINK, uplink.ifindex),
+            Hook::Clsact => {
+                let priority = attach::CLSACT_PRIORITY;
+                let index = uplink.ifindex;
+                self.netlink.has_ingress_filter(index, priority).await?
+            }
+        })
     }
 }

@@ -24,7 +24,7 @@ use crate::model::state::{EndpointDevice, Hook};
 
 /// The preference and handle of our clsact filters, which name them for replacement. Behind the user's
 /// own, which the kernel numbers from 49152 downwards when they have none.
-pub(super) const CLSACT_PRIORITY: u16 = 50_000;
+pub const CLSACT_PRIORITY: u16 = 50_000;
 pub(super) const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// Attaches `from_uplink` to the uplink's ingress by tcx. False where the kernel has none.

@@ -9,6 +9,8 @@ use thiserror::Error;
 pub enum DatapathError {
     #[error("{path} is not on a BPF file system: run `mount -t bpf bpf /sys/fs/bpf`")]
     NotBpffs { path: PathBuf },
+    #[error("{path} has a dot in it, which a BPF file system takes in no name")]
+    Dot { path: PathBuf },
     #[error("this kernel has no BTF (CONFIG_DEBUG_INFO_BTF), which the maps need")]
     NoBtf,
     #[error("cannot load the eBPF object")]

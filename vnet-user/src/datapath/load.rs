@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
+use aya::{Ebpf, EbpfLoader, programs::SchedClassifier, util::KernelVersion};
 
 use super::{error::DatapathError, pins::Pins};
 use crate::model::{Variant, state::EndpointDevice};
@@ -26,6 +26,9 @@ pub const MAPS: [&str; 9] = [
     "counters",
     "reasons",
 ];
+
+/// The first Linux on which a second tag can be pushed at ingress (`REINJECT_RESTORED` in vnet-ebpf's `config.rs`).
+const MAC_LEN_MENDED: KernelVersion = KernelVersion::new(6, 12, 0);
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("VNET_EBPF_OBJECT"));
 
@@ -58,6 +61,9 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
     let Variant { qinq, source_mode } = variant;
     let (qinq, source_mode) = (u8::from(qinq), u8::from(source_mode));
     let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
+    // Of a kernel that tells no version, and of one whose vendor mended it, the worst is assumed: it is only slower.
+    let mended = KernelVersion::current().is_ok_and(|version| version >= MAC_LEN_MENDED);
+    let reinject = u8::from(!mended);
     let log_level = log_level as u8;
     let mut loader = EbpfLoader::new();
     loader
@@ -65,6 +71,7 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         .override_global("ENDPOINT_IS_NETKIT", &netkit, true)
         .override_global("HAS_QINQ", &qinq, true)
         .override_global("HAS_SOURCE_MODE", &source_mode, true)
+        .override_global("REINJECT_RESTORED", &reinject, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true);
     for map in MAPS {
         loader.map_pin_path(map, pins.map(map));
@@ -92,20 +99,16 @@ pub(super) fn pin_at(ebpf: &mut Ebpf, path: &Path) -> Result<(), DatapathError> 
     })
 }
 
-/// Tells this build's programs from another's, and what they were specialised for at attach.
+/// Tells this build's programs from another's, and what they were specialised for at attach. Programs that log belong to
+/// the process that reads their log, so they are told from those of any other.
 pub fn build_id(log_level: log::LevelFilter) -> String {
     let mut hasher = DefaultHasher::new();
     OBJECT.hash(&mut hasher);
-    format!("{:016x} {log_level}", hasher.finish())
-}
-
-/// The log level in a [`build_id`]; off where it is none.
-pub fn log_level(build_id: &str) -> log::LevelFilter {
-    let level = build_id
-        .rsplit(' ')
-        .next()
-        .and_then(|level| level.parse().ok());
-    level.unwrap_or(log::LevelFilter::Off)
+    let object = hasher.finish();
+    match log_level {
+        log::LevelFilter::Off => format!("{object:016x} {log_level}"),
+        _ => format!("{object:016x} {log_level} {}", std::process::id()),
+    }
 }
 
 /// One of the object's programs.
@@ -117,16 +120,4 @@ pub fn program<'a>(
     program
         .try_into()
         .map_err(DatapathError::program(format!("use {name}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_build_tells_its_log_level() {
-        use log::LevelFilter::{Debug, Off};
-        assert_eq!(log_level(&build_id(Debug)), Debug);
-        assert_eq!(log_level(""), Off);
-    }
 }

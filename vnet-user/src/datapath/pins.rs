@@ -2,10 +2,15 @@
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
-use super::error::DatapathError;
+use super::{
+    bpf,
+    error::DatapathError,
+    load::{FROM_ENDPOINT, MAPS},
+};
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -40,15 +45,24 @@ impl Pins {
         self.dir.join("links").join(name.replace('.', "%"))
     }
 
-    /// True if the uplink's datapath is there.
-    pub fn exist(&self) -> bool {
-        self.program(super::load::FROM_ENDPOINT).exists()
+    /// True if nothing is missing of what the uplink's datapath needs.
+    pub fn complete(&self) -> bool {
+        self.program(FROM_ENDPOINT).exists() && MAPS.iter().all(|map| self.map(map).exists())
+    }
+
+    /// True if the link of this name holds its program on the interface. Where links are not pinned (clsact), the
+    /// interface itself must be asked.
+    pub fn holds(&self, name: &str, ifindex: u32) -> bool {
+        let link = bpf::open(&self.link(name));
+        link.and_then(|link| bpf::link_ifindex(&link))
+            .is_ok_and(|holds| holds == ifindex)
     }
 
     /// Where maps of another layout are made, to take the place of these.
     pub fn next(&self) -> Self {
         let mut name = self.dir.file_name().unwrap_or_default().to_owned();
-        name.push("%next");
+        // No interface has a colon in its name, so this is no other uplink's.
+        name.push(":next");
         Self {
             dir: self.dir.with_file_name(name),
         }
@@ -60,7 +74,7 @@ impl Pins {
     ///
     /// What the file system says. Those that were moved already stay so.
     pub fn take_over(&self, old: &Self) -> Result<(), DatapathError> {
-        for name in super::load::MAPS {
+        for name in MAPS {
             let (from, to) = (self.map(name), old.map(name));
             fs::rename(&from, &to)
                 .map_err(|error| DatapathError::io(format!("replace {}", to.display()), error))?;
@@ -87,6 +101,13 @@ impl Pins {
     ///
     /// [`DatapathError::NotBpffs`] where no BPF file system is mounted.
     pub fn check(&self) -> Result<(), DatapathError> {
+        if let Some(parent) = self.dir.parent()
+            && parent.to_string_lossy().contains('.')
+        {
+            return Err(DatapathError::Dot {
+                path: parent.to_owned(),
+            });
+        }
         let existing = self.dir.ancestors().find(|path| path.exists());
         let existing = existing.unwrap_or(&self.dir);
         let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
@@ -109,7 +130,11 @@ impl Pins {
     pub fn create(&self) -> Result<(), DatapathError> {
         self.check()?;
         for dir in [self.dir.join("programs"), self.dir.join("links")] {
-            fs::create_dir_all(&dir)
+            // For root alone, whatever the umask says: who can remove a pin detaches a program.
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
                 .map_err(|error| DatapathError::io(format!("make {}", dir.display()), error))?;
         }
         Ok(())
@@ -144,7 +169,7 @@ mod tests {
     fn bpffs_gets_no_dots() {
         let pins = Pins::new(Path::new("/sys/fs/bpf/vnet"), "my.nic");
         assert_eq!(pins.map("fdb"), Path::new("/sys/fs/bpf/vnet/my%nic/fdb"));
-        let next = Path::new("/sys/fs/bpf/vnet/my%nic%next/fdb");
+        let next = Path::new("/sys/fs/bpf/vnet/my%nic:next/fdb");
         assert_eq!(pins.next().map("fdb"), next);
     }
 }

@@ -61,7 +61,7 @@ pub type Result<T> = std::result::Result<T, LabError>;
 
 impl LabError {
     /// Returns an adapter for `map_err` that says what was attempted.
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }

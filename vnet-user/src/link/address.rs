@@ -1,8 +1,10 @@
 //! The container's end: addresses and routes, set from inside its namespace.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, pin::pin};
 
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use netlink_packet_route::address::AddressAttribute;
 use rtnetlink::RouteMessageBuilder;
 
 use super::{error::LinkError, netlink::Netlink};
@@ -16,6 +18,25 @@ impl Netlink {
             .add(index, address.addr(), address.prefix_len());
         let result = request.execute().await;
         result.map_err(|error| LinkError::netlink(format!("add address {address}"), &error))
+    }
+
+    /// The addresses of an interface.
+    pub async fn addresses(&self, index: u32) -> Result<Vec<IpAddr>, LinkError> {
+        let request = self.handle.address().get();
+        let mut messages = pin!(request.set_link_index_filter(index).execute());
+        let what = |error| LinkError::netlink(format!("list the addresses of {index}"), &error);
+        let mut addresses = Vec::new();
+        while let Some(message) = messages.try_next().await.map_err(what)? {
+            for attribute in message.attributes {
+                // `IFA_LOCAL` is the interface's own; IPv6 only has `IFA_ADDRESS`.
+                if let AddressAttribute::Local(address) | AddressAttribute::Address(address) =
+                    attribute
+                {
+                    addresses.push(address);
+                }
+            }
+        }
+        Ok(addresses)
     }
 
     /// Adds the default route by `gateway`, unless the container has one already by another network.

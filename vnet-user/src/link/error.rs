@@ -19,6 +19,13 @@ pub enum LinkError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot set {key} to {value}")]
+    Sysctl {
+        key: String,
+        value: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot {what} of {ifname:?}")]
     Ethtool {
         what: &'static str,
@@ -27,7 +34,7 @@ pub enum LinkError {
         source: io::Error,
     },
     #[error(
-        "no network namespace {name:?}: a name from `ip netns`, a path or a process id was expected \
+        "no network namespace {name:?}: a name from `ip netns`, a path or the id of a running process was expected \
          (looked at {path})"
     )]
     NoNetns {
@@ -73,6 +80,7 @@ impl LinkError {
             Self::Netlink { source, .. }
             | Self::Open(source)
             | Self::Ethtool { source, .. }
+            | Self::Sysctl { source, .. }
             | Self::NoNetns { source, .. }
             | Self::Enter { source, .. } => source.raw_os_error(),
             Self::NoLink(_)

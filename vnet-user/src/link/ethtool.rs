@@ -143,7 +143,8 @@ impl Ethtool {
             *to = from as libc::c_char;
         }
         ifreq.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
-        // SAFETY: the kernel writes within the counts that `request` states, for which it was sized.
+        // SAFETY: the kernel writes as many features as it has, which is fixed when it is built; `request` was sized for
+        // that number, as the kernel has just told it.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &mut ifreq) };
         if result < 0 {
             return Err(io::Error::last_os_error());

@@ -4,13 +4,13 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
 };
 use rtnetlink::{Handle, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
 use vnet_common::Mac;
 
 use super::error::{LinkError, allow};
-use crate::model::Sizes;
+use crate::model::{Sizes, state::EndpointDevice};
 
 /// A netlink connection. It stays in the namespace where it was opened.
 pub struct Netlink {
@@ -24,12 +24,18 @@ pub struct Link {
     pub name: String,
     /// The driver's kind, such as `veth`; physical NICs have none.
     pub kind: Option<String>,
-    /// Ethernet, and neither loopback nor a tunnel.
+    /// `ARPHRD_ETHER`, as NICs, bonds, veth and VLAN devices are, and some tunnels.
     pub is_ethernet: bool,
     pub mac: Mac,
     pub sizes: Sizes,
-    /// The other end of a pair, counted in the namespace where that is.
+    /// The other end of a pair, counted in the namespace where that is; of a VLAN device the one below.
     pub peer_index: Option<u32>,
+    /// Administratively up.
+    pub up: bool,
+    /// The bridge, bond or VRF that it is a port of.
+    pub master: Option<u32>,
+    /// The VLAN id of a VLAN device.
+    pub vlan: Option<u16>,
     /// The flag that a user sets, not the count behind it that `tcpdump` raises too.
     pub promiscuous: bool,
     /// The flag that a user sets.
@@ -174,6 +180,9 @@ impl Link {
             mac: Mac::default(),
             sizes: Sizes::default(),
             peer_index: None,
+            up: flags.contains(LinkFlags::Up),
+            master: None,
+            vlan: None,
             promiscuous: flags.contains(LinkFlags::Promisc),
             allmulticast: flags.contains(LinkFlags::Allmulti),
         };
@@ -184,18 +193,37 @@ impl Link {
                     link.mac = address.as_slice().try_into().unwrap_or_default();
                 }
                 LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.to_string()),
-                        _ => None,
-                    });
+                    link.read_info(infos);
                 }
                 LinkAttribute::Mtu(mtu) => link.sizes.mtu = *mtu,
                 LinkAttribute::GsoMaxSize(bytes) => link.sizes.gso_max_size = Some(*bytes),
                 LinkAttribute::GsoMaxSegs(segments) => link.sizes.gso_max_segs = Some(*segments),
+                LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.peer_index = Some(*index),
                 _ => {}
             }
         }
         link
+    }
+
+    /// Of a kind that the host side of an endpoint's link has.
+    pub fn is_endpoint_side(&self) -> bool {
+        let device = self.kind.as_deref().and_then(EndpointDevice::from_name);
+        device.is_some()
+    }
+
+    fn read_info(&mut self, infos: &[LinkInfo]) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+                LinkInfo::Data(InfoData::Vlan(data)) => {
+                    self.vlan = data.iter().find_map(|data| match data {
+                        InfoVlan::Id(id) => Some(*id),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
     }
 }

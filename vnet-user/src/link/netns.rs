@@ -38,6 +38,12 @@ impl Netns {
     /// When there is none, with the path that was looked at.
     pub fn open(name: &str) -> Result<Self, LinkError> {
         let path = path_of(name);
+        if name.is_empty() {
+            return Err(LinkError::NotNetns {
+                name: name.to_owned(),
+                path,
+            });
+        }
         let missing = |source| LinkError::NoNetns {
             name: name.to_owned(),
             path: path.clone(),

@@ -11,6 +11,7 @@ use super::{
     error::{LinkError, allow},
     netlink::{Link, Netlink, with_sizes},
     netns::Netns,
+    sysctl,
 };
 use crate::model::{Sizes, state::EndpointDevice};
 
@@ -54,7 +55,7 @@ impl Netlink {
     }
 
     /// The host's own stack must say nothing on the host side: no IPv6 address, so no neighbour
-    /// discovery, router solicitations or MLD into the container.
+    /// discovery, router solicitations or MLD into the container. Nor may it listen, should the program be gone.
     async fn silence(&self, host: &Link, alias: &str) -> Result<(), LinkError> {
         let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let no_ipv6 = LinkUnspec::new_with_index(host.index)
@@ -68,7 +69,9 @@ impl Netlink {
             .multicast(false)
             .alias(truncated(alias))
             .build();
-        self.change(quiet, format!("set up {:?}", host.name)).await
+        self.change(quiet, format!("set up {:?}", host.name))
+            .await?;
+        sysctl::close_to_host(&host.name)
     }
 }
 

@@ -31,24 +31,36 @@ impl Netlink {
 
     /// True if somebody has a filter on the qdisc, in either direction.
     pub async fn has_filters(&self, index: u32) -> Result<bool, LinkError> {
+        let ingress = self.filter_priorities(index, false).await?;
+        let egress = self.filter_priorities(index, true).await?;
+        Ok(!ingress.is_empty() || !egress.is_empty())
+    }
+
+    /// True if there is a filter of this priority at ingress.
+    pub async fn has_ingress_filter(&self, index: u32, priority: u16) -> Result<bool, LinkError> {
+        let priorities = self.filter_priorities(index, false).await?;
+        Ok(priorities.contains(&priority))
+    }
+
+    async fn filter_priorities(&self, index: u32, egress: bool) -> Result<Vec<u16>, LinkError> {
         let what = || format!("list the filters of {index}");
-        for egress in [false, true] {
-            let mut filters = self.handle.traffic_filter(index as i32);
-            let request = if egress {
-                filters.get().egress()
-            } else {
-                filters.get().ingress()
-            };
-            let mut filters = pin!(request.execute());
-            let first = filters.try_next().await;
-            if first
-                .map_err(|error| LinkError::netlink(what(), &error))?
-                .is_some()
-            {
-                return Ok(true);
-            }
+        let mut filters = self.handle.traffic_filter(index as i32);
+        let request = if egress {
+            filters.get().egress()
+        } else {
+            filters.get().ingress()
+        };
+        let mut filters = pin!(request.execute());
+        let mut priorities = Vec::new();
+        while let Some(filter) = filters
+            .try_next()
+            .await
+            .map_err(|error| LinkError::netlink(what(), &error))?
+        {
+            // `tcm_info` is the priority above the protocol (`TC_H_MAKE` in net/sched/cls_api.c).
+            priorities.push((filter.header.info >> 16) as u16);
         }
-        Ok(false)
+        Ok(priorities)
     }
 
     /// Removes the qdisc and all filters on it. One that is gone is fine.

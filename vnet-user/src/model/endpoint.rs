@@ -15,7 +15,7 @@ use super::{
     mac::MacAddr,
     mode::Mode,
     netns::NetnsId,
-    network::{Network, list},
+    network::Network,
     sizes::Sizes,
     state::{Phase, State},
 };
@@ -76,6 +76,14 @@ pub struct Endpoint {
     pub flood_slot: u16,
 }
 
+/// What the host itself has on a segment, which no endpoint may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOnSegment {
+    /// The uplink's.
+    pub mac: MacAddr,
+    pub addresses: BTreeSet<IpAddr>,
+}
+
 /// An endpoint that somebody asks for.
 #[derive(Clone, Debug)]
 pub struct EndpointRequest {
@@ -112,6 +120,8 @@ pub enum EndpointError {
         address: IpAddr,
         endpoint: EndpointId,
     },
+    #[error("address {0} is the host's own on this segment")]
+    AddressOfHost(IpAddr),
     #[error("address {0} was given twice")]
     AddressTwice(IpAddr),
     #[error("no free address in {subnet} of network {network:?}")]
@@ -133,7 +143,9 @@ pub enum EndpointError {
     },
     #[error("MAC address {mac} is that of the uplink {uplink:?}, whose own frames it would take")]
     MacOfUplink { mac: MacAddr, uplink: String },
-    #[error("interface name {0:?}: 1 to 15 bytes without '/', ':' and white space were expected")]
+    #[error(
+        "interface name {0:?}: 1 to 15 bytes without '/', ':', '%' and white space were expected"
+    )]
     Ifname(String),
     #[error("{segment} on {uplink:?} has {max} endpoints already, which is the limit")]
     SegmentFull {
@@ -155,7 +167,7 @@ impl EndpointRequest {
     pub fn plan(
         &self,
         state: &State,
-        uplink_mac: MacAddr,
+        host: &HostOnSegment,
         random: [u8; 4],
     ) -> Result<Endpoint, EndpointError> {
         let Self {
@@ -180,8 +192,8 @@ impl EndpointRequest {
                 endpoint: endpoint.clone(),
             });
         }
-        let addresses = self.addresses(network, state)?;
-        let mac = self.mac(network, &addresses, state, uplink_mac, random)?;
+        let addresses = self.plan_addresses(network, state, host)?;
+        let mac = self.mac(network, &addresses, state, host.mac, random)?;
         let numbers = state.endpoints_on(&network.uplink).map(|(_, e)| e.number);
         let number = lowest_free(numbers);
         if usize::from(number) >= MAX_ENDPOINTS {
@@ -213,78 +225,6 @@ impl EndpointRequest {
             number,
             flood_slot,
         })
-    }
-
-    fn addresses(&self, network: &Network, state: &State) -> Result<Vec<IpNet>, EndpointError> {
-        if self.addresses.is_empty() {
-            let free = |subnet| self.lowest_free_address(subnet, network, state);
-            return network.subnets.iter().map(free).collect();
-        }
-        let mut planned = Vec::new();
-        for (index, &address) in self.addresses.iter().enumerate() {
-            if self.addresses[..index].contains(&address) {
-                return Err(EndpointError::AddressTwice(address));
-            }
-            planned.push(self.check_address(address, network, state)?);
-        }
-        Ok(planned)
-    }
-
-    fn check_address(
-        &self,
-        address: IpAddr,
-        network: &Network,
-        state: &State,
-    ) -> Result<IpNet, EndpointError> {
-        let Some(&subnet) = network.subnet_of(address) else {
-            return Err(EndpointError::AddressOutside {
-                address,
-                network: self.network.clone(),
-                subnets: list(&network.subnets),
-            });
-        };
-        if let Some(what) = not_a_host(address, &subnet) {
-            return Err(EndpointError::NotAHost {
-                address,
-                what,
-                subnet,
-            });
-        }
-        if network.gateways.contains(&address) {
-            return Err(EndpointError::AddressIsGateway {
-                address,
-                network: self.network.clone(),
-            });
-        }
-        if let Some((endpoint, _)) = state
-            .endpoints_in(&network.uplink, network.segment)
-            .find(|(_, endpoint)| endpoint.has_address(address))
-        {
-            return Err(EndpointError::AddressTaken {
-                address,
-                endpoint: endpoint.clone(),
-            });
-        }
-        Ok(with_prefix(address, &subnet))
-    }
-
-    fn lowest_free_address(
-        &self,
-        subnet: &IpNet,
-        network: &Network,
-        state: &State,
-    ) -> Result<IpNet, EndpointError> {
-        // Every taken address can push the search on by one, the gateway and the subnet's own too.
-        let taken: usize = state.endpoints.values().map(|e| e.addresses.len()).sum();
-        let limit = taken + network.gateways.len() + 2;
-        subnet
-            .hosts()
-            .take(limit)
-            .find_map(|address| self.check_address(address, network, state).ok())
-            .ok_or_else(|| EndpointError::SubnetFull {
-                subnet: *subnet,
-                network: self.network.clone(),
-            })
     }
 
     fn mac(
@@ -397,37 +337,19 @@ pub fn check_sources(
 }
 
 impl Endpoint {
-    fn has_address(&self, address: IpAddr) -> bool {
+    pub(super) fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.addr() == address)
     }
 }
 
-/// The kernel's `dev_valid_name`.
+/// The kernel's `dev_valid_name`, without what it takes for a pattern (`%d`) or for settings of all interfaces.
 fn check_ifname(name: &str) -> Result<(), EndpointError> {
-    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c == '\0';
-    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(bad) {
+    let bad = |c: char| matches!(c, '/' | ':' | '%' | '\0') || c.is_whitespace();
+    let reserved = matches!(name, "." | ".." | "all" | "default");
+    if name.is_empty() || name.len() > 15 || reserved || name.contains(bad) {
         return Err(EndpointError::Ifname(name.to_owned()));
     }
     Ok(())
-}
-
-/// What an address is that no host can have, as RFC 3021 and RFC 4291 section 2.6.1 leave it.
-fn not_a_host(address: IpAddr, subnet: &IpNet) -> Option<&'static str> {
-    let whole = subnet.prefix_len() + 1 >= subnet.max_prefix_len();
-    if whole {
-        None
-    } else if address == subnet.network() {
-        Some("the network address")
-    } else if address.is_ipv4() && address == subnet.broadcast() {
-        Some("the broadcast address")
-    } else {
-        None
-    }
-}
-
-fn with_prefix(address: IpAddr, subnet: &IpNet) -> IpNet {
-    // The subnet's own prefix length is in range for its family, and the address is in the subnet.
-    IpNet::new(address, subnet.prefix_len()).unwrap_or(IpNet::from(address))
 }
 
 fn lowest_free(used: impl Iterator<Item = u16>) -> u16 {
@@ -472,7 +394,11 @@ mod tests {
     }
 
     fn plan(state: &State, request: &EndpointRequest) -> Result<Endpoint, EndpointError> {
-        request.plan(state, UPLINK_MAC.parse().unwrap(), [9, 9, 9, 9])
+        let host = HostOnSegment {
+            mac: UPLINK_MAC.parse().unwrap(),
+            addresses: ["192.168.201.2".parse().unwrap()].into(),
+        };
+        request.plan(state, &host, [9, 9, 9, 9])
     }
 
     fn add(state: &mut State, request: &EndpointRequest) -> Endpoint {
@@ -556,6 +482,24 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_own_address_is_nobodys() {
+        let mut state = state();
+        let network = Network {
+            subnets: vec!["192.168.201.0/29".parse().unwrap()],
+            gateways: vec![],
+            ..network(201)
+        };
+        state.networks.insert("lab".into(), network);
+        let free = plan(&state, &request("lab", &[], None)).unwrap();
+        assert_eq!(free.addresses, ["192.168.201.1/29".parse().unwrap()]);
+        add(&mut state, &request("lab", &[], None));
+        let next = plan(&state, &request("lab", &[], None)).unwrap();
+        assert_eq!(next.addresses, ["192.168.201.3/29".parse().unwrap()]);
+        let taken = plan(&state, &request("lab", &["192.168.201.2"], None));
+        assert!(matches!(taken, Err(EndpointError::AddressOfHost(_))));
+    }
+
+    #[test]
     fn refuses_macs_names_and_networks() {
         let mut state = state();
         add(&mut state, &request("web", &[], Some("02:00:00:00:00:0a")));
@@ -566,7 +510,7 @@ mod tests {
         ));
         assert!(matches!(mac(UPLINK_MAC), EndpointError::MacOfUplink { .. }));
         let mut bad = request("web", &[], None);
-        for name in ["", "a/b", "sixteen-bytes-xx", "a b", ".."] {
+        for name in ["", "a/b", "sixteen-bytes-xx", "a b", "..", "e%d", "all"] {
             bad.ifname = name.into();
             assert_eq!(plan(&state, &bad), Err(EndpointError::Ifname(name.into())));
         }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use vnet_common::{FIRST_QINQ_SEGMENT, MAX_QINQ_SEGMENTS};
 
 use super::{
+    address::not_a_host,
     mac::MacAddr,
     mode::{Guard, Mode},
     segment::Segment,
@@ -75,6 +76,14 @@ pub enum NetworkError {
     },
     #[error("subnet {subnet} overlaps {other}, which was given too")]
     OverlapsItself { subnet: IpNet, other: IpNet },
+    #[error("subnet {subnet} is {what}: a subnet of hosts such as 192.168.200.0/24 was expected")]
+    NotForHosts { subnet: IpNet, what: &'static str },
+    #[error("gateway {gateway} is {what} of {subnet}: a host's address was expected")]
+    GatewayNotAHost {
+        gateway: IpAddr,
+        what: &'static str,
+        subnet: IpNet,
+    },
     #[error("gateway {gateway} is in none of the network's subnets ({subnets})")]
     GatewayOutside { gateway: IpAddr, subnets: String },
     #[error("gateways {first} and {second} are both for {family}: one was expected")]
@@ -111,6 +120,8 @@ pub enum NetworkError {
 
 /// RFC 791: every module must forward a datagram of 68 octets.
 const MIN_MTU: u32 = 68;
+/// RFC 8200, section 5: every link must carry packets of 1280 octets.
+const MIN_MTU_IPV6: u32 = 1280;
 
 impl NetworkRequest {
     /// Checks the request against what there is, and gives its segment a number; `uplink_mtu` in bytes.
@@ -161,6 +172,12 @@ impl NetworkRequest {
                     expected: subnet.trunc(),
                 });
             }
+            if let Some(what) = not_for_hosts(subnet) {
+                return Err(NetworkError::NotForHosts {
+                    subnet: *subnet,
+                    what,
+                });
+            }
             if let Some(other) = network.subnets[..index].iter().find(|o| overlap(o, subnet)) {
                 return Err(NetworkError::OverlapsItself {
                     subnet: *subnet,
@@ -172,10 +189,12 @@ impl NetworkRequest {
         self.check_gateways()?;
         self.check_segment(state)?;
         network.check_mode()?;
+        let has_ipv6 = network.subnets.iter().any(|subnet| subnet.addr().is_ipv6());
+        let min = if has_ipv6 { MIN_MTU_IPV6 } else { MIN_MTU };
         match network.mtu {
-            Some(mtu) if !(MIN_MTU..=uplink_mtu).contains(&mtu) => Err(NetworkError::Mtu {
+            Some(mtu) if !(min..=uplink_mtu).contains(&mtu) => Err(NetworkError::Mtu {
                 mtu,
-                min: MIN_MTU,
+                min,
                 max: uplink_mtu,
             }),
             _ => Ok(()),
@@ -226,17 +245,32 @@ impl NetworkRequest {
         Ok(())
     }
 
-    fn check_gateways(&self) -> Result<(), NetworkError> {
-        let Network {
-            subnets, gateways, ..
-        } = &self.network;
-        for (index, gateway) in gateways.iter().enumerate() {
-            if !subnets.iter().any(|subnet| subnet.contains(gateway)) {
-                return Err(NetworkError::GatewayOutside {
-                    gateway: *gateway,
-                    subnets: list(subnets),
-                });
+    fn check_gateway(&self, gateway: IpAddr) -> Result<(), NetworkError> {
+        let subnets = &self.network.subnets;
+        match self.network.subnet_of(gateway) {
+            Some(subnet) => match not_a_host(gateway, subnet) {
+                Some(what) => Err(NetworkError::GatewayNotAHost {
+                    gateway,
+                    what,
+                    subnet: *subnet,
+                }),
+                None => Ok(()),
+            },
+            // The usual address of an IPv6 router, which is on every link (RFC 4861, section 6.1.2).
+            None if is_link_local(gateway) && subnets.iter().any(|net| net.addr().is_ipv6()) => {
+                Ok(())
             }
+            None => Err(NetworkError::GatewayOutside {
+                gateway,
+                subnets: list(subnets),
+            }),
+        }
+    }
+
+    fn check_gateways(&self) -> Result<(), NetworkError> {
+        let gateways = &self.network.gateways;
+        for (index, gateway) in gateways.iter().enumerate() {
+            self.check_gateway(*gateway)?;
             let same_family = |other: &&IpAddr| other.is_ipv4() == gateway.is_ipv4();
             if let Some(first) = gateways[..index].iter().find(same_family) {
                 return Err(NetworkError::TwoGateways {
@@ -313,6 +347,31 @@ pub fn list(subnets: &[IpNet]) -> String {
     }
     let texts: Vec<_> = subnets.iter().map(IpNet::to_string).collect();
     texts.join(", ")
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// What a subnet is of which no container can have an address.
+fn not_for_hosts(subnet: &IpNet) -> Option<&'static str> {
+    let address = subnet.addr();
+    if subnet.prefix_len() == 0 {
+        Some("everything")
+    } else if address.is_unspecified() {
+        Some("for hosts that have no address yet")
+    } else if address.is_multicast() {
+        Some("multicast")
+    } else if address.is_loopback() {
+        Some("loopback")
+    } else if address.is_ipv6() && is_link_local(address) {
+        Some("link-local, which every interface has by itself")
+    } else {
+        None
+    }
 }
 
 fn overlap(a: &IpNet, b: &IpNet) -> bool {
@@ -407,6 +466,33 @@ mod tests {
     }
 
     #[test]
+    fn refuses_what_no_host_can_have() {
+        let check = |subnet: &str, gateways: &[&str]| {
+            request("db", None, &[subnet], gateways).validate(&state(), 1500)
+        };
+        for subnet in [
+            "224.0.0.0/24",
+            "127.0.0.0/8",
+            "0.0.0.0/0",
+            "::/0",
+            "fe80::/64",
+            "ff02::/16",
+        ] {
+            let refused = check(subnet, &[]);
+            assert!(
+                matches!(refused, Err(NetworkError::NotForHosts { .. })),
+                "{subnet}"
+            );
+        }
+        for gateway in ["10.0.0.0", "10.0.0.255"] {
+            let refused = check("10.0.0.0/24", &[gateway]);
+            assert!(matches!(refused, Err(NetworkError::GatewayNotAHost { .. })));
+        }
+        assert_eq!(check("fd01::/64", &["fe80::1"]), Ok(()));
+        assert!(check("10.0.0.0/24", &["fe80::1"]).is_err());
+    }
+
+    #[test]
     fn refuses_names_and_mtus() {
         let mut bad = request("web", None, &[], &[]);
         assert_eq!(
@@ -428,5 +514,9 @@ mod tests {
                 Err(NetworkError::Mtu { .. })
             ));
         }
+        let mut ipv6 = request("db", None, &["fd01::/64"], &[]);
+        ipv6.network.mtu = Some(1279);
+        let refused = ipv6.validate(&state(), 1500);
+        assert!(matches!(refused, Err(NetworkError::Mtu { min: 1280, .. })));
     }
 }

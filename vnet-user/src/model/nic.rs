@@ -142,7 +142,7 @@ impl NicChanges {
 mod tests {
     use super::*;
     use crate::model::{
-        endpoint::{EndpointId, EndpointRequest},
+        endpoint::{EndpointId, EndpointRequest, HostOnSegment},
         network::Network,
         segment::Segment,
         vlan::VlanId,
@@ -178,8 +178,11 @@ mod tests {
                 mac: Some(mac()),
                 ..EndpointRequest::in_network("web", "c1")
             };
-            let uplink_mac = "52:54:00:00:00:01".parse().unwrap();
-            let endpoint = request.plan(&state, uplink_mac, [0; 4]).unwrap();
+            let host = HostOnSegment {
+                mac: "52:54:00:00:00:01".parse().unwrap(),
+                addresses: BTreeSet::new(),
+            };
+            let endpoint = request.plan(&state, &host, [0; 4]).unwrap();
             let id = EndpointId::from_random([0; 6]);
             state.endpoints.insert(id, endpoint);
         }

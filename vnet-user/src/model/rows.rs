@@ -124,7 +124,7 @@ fn sender(endpoint: &Endpoint, network: &Network) -> Sender {
 mod tests {
     use super::*;
     use crate::model::{
-        endpoint::{EndpointId, EndpointRequest},
+        endpoint::{EndpointId, EndpointRequest, HostOnSegment},
         network::NetworkRequest,
         segment::{OuterProtocol, OuterTag, Segment},
         vlan::VlanId,
@@ -157,8 +157,11 @@ mod tests {
             sources: sources.iter().map(|mac| mac.parse().unwrap()).collect(),
             ..EndpointRequest::in_network(network, "c1")
         };
-        let uplink_mac = "52:54:00:00:00:01".parse().unwrap();
-        let mut endpoint = request.plan(state, uplink_mac, [0; 4]).unwrap();
+        let host = HostOnSegment {
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            addresses: BTreeSet::new(),
+        };
+        let mut endpoint = request.plan(state, &host, [0; 4]).unwrap();
         endpoint.host_ifindex = 10 + u32::from(number);
         let id = EndpointId::from_random([0, 0, 0, 0, 0, number]);
         state.endpoints.insert(id, endpoint.clone());

@@ -14,8 +14,11 @@ use super::{
 };
 
 /// The whole state, as it stands in the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// Of what is below; a state of a later format is left alone.
+    #[serde(default)]
+    pub format: u32,
     /// The kernel's boot id at the last change: links, maps and NIC settings of another boot are gone.
     #[serde(default)]
     pub boot_id: String,
@@ -31,6 +34,23 @@ pub struct State {
     /// Uplinks whose maps and NIC may not yet match the networks and endpoints above.
     #[serde(default)]
     pub unsettled: BTreeSet<String>,
+}
+
+/// The format of the state that this vnet writes. One more for each change that an older one would read wrongly.
+pub const FORMAT: u32 = 1;
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            boot_id: String::new(),
+            netns: None,
+            uplinks: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+        }
+    }
 }
 
 /// How far a change got. It is written before the change and after it, so that the next command

@@ -1,0 +1,143 @@
+//! The few commands of `bpf(2)` that aya has no call for.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+/// `enum bpf_cmd` of `include/uapi/linux/bpf.h`.
+const BPF_OBJ_PIN: libc::c_long = 6;
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
+
+/// `union bpf_attr` as `BPF_LINK_CREATE` reads it, up to `netkit.expected_revision`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    relative_fd: u32,
+    padding: u32,
+    expected_revision: u64,
+}
+
+/// `union bpf_attr` as `BPF_LINK_UPDATE` reads it.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+/// `union bpf_attr` as `BPF_OBJ_PIN` and `BPF_OBJ_GET` read it.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct ObjPin {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// `union bpf_attr` as `BPF_OBJ_GET_INFO_BY_FD` reads it.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct GetInfo {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info` of a tcx or netkit link, as far as its interface.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    prog_id: u32,
+    padding: u32,
+    ifindex: u32,
+    attach_type: u32,
+}
+
+/// Makes a link between a program and an interface.
+pub(super) fn create_link(program: i32, ifindex: u32, attach_type: u32) -> io::Result<OwnedFd> {
+    let attr = LinkCreate {
+        prog_fd: program as u32,
+        target_ifindex: ifindex,
+        attach_type,
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let fd = bpf(BPF_LINK_CREATE, &attr)?;
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Replaces the program of a link.
+pub(super) fn update_link(link: &OwnedFd, program: i32) -> io::Result<()> {
+    let attr = LinkUpdate {
+        link_fd: link.as_raw_fd() as u32,
+        new_prog_fd: program as u32,
+        ..bytemuck::Zeroable::zeroed()
+    };
+    bpf(BPF_LINK_UPDATE, &attr).map(drop)
+}
+
+/// Pins an object.
+pub(super) fn pin(object: &OwnedFd, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let attr = ObjPin {
+        pathname: path.as_ptr() as u64,
+        bpf_fd: object.as_raw_fd() as u32,
+        file_flags: 0,
+    };
+    bpf(BPF_OBJ_PIN, &attr).map(drop)
+}
+
+/// Opens a pinned object.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let attr = ObjPin {
+        pathname: path.as_ptr() as u64,
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let fd = bpf(BPF_OBJ_GET, &attr)?;
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The interface that a tcx or netkit link is on; 0 once it was detached, or the interface is gone.
+pub(super) fn link_ifindex(link: &OwnedFd) -> io::Result<u32> {
+    let mut info: LinkInfo = bytemuck::Zeroable::zeroed();
+    let attr = GetInfo {
+        bpf_fd: link.as_raw_fd() as u32,
+        info_len: size_of::<LinkInfo>() as u32,
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
+    Ok(info.ifindex)
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+fn bpf<T: bytemuck::Pod>(command: libc::c_long, attr: &T) -> io::Result<i32> {
+    // SAFETY: `attr` is plain data of the size given, of which the kernel takes what is missing as zero, and what it
+    // points to is alive in the caller and as large as it says.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
+    i32::try_from(result)
+        .ok()
+        .filter(|&result| result >= 0)
+        .ok_or_else(io::Error::last_os_error)
+}
