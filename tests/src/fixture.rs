@@ -219,6 +219,12 @@ impl Fixture {
             .unwrap_or_else(|| panic!("show --json has no endpoint {id}: {shown}"))
     }
 
+    /// The host's side of an endpoint's link.
+    pub fn host_ifname(&self, id: &str) -> String {
+        let shown = self.shown_endpoint(id);
+        shown["host_ifname"].as_str().unwrap().to_owned()
+    }
+
     /// What must stay the same when a command is refused: what vnet says, without the counters that traffic moves, and what
     /// `ip` says of the host's links.
     pub fn settled(&self) -> (Value, String) {

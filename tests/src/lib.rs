@@ -19,12 +19,25 @@
 pub mod expected;
 mod features;
 mod fixture;
+mod flow;
+mod foreground;
+pub mod kill_point;
+mod kill_rounds;
+pub mod machine;
+mod nic_state;
 pub mod oracle;
 mod reflector;
+mod running;
+mod syscall;
 
 pub use features::active_features;
 pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of};
+pub use flow::{Flow, Source};
+pub use foreground::Foreground;
+pub use kill_rounds::kill_at_each_change;
+pub use nic_state::{NicState, unicast_filter};
 pub use reflector::Reflector;
+pub use running::Running;
 
 use std::time::Duration;
 

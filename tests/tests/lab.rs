@@ -17,12 +17,14 @@ mod lab {
     mod handed_on;
     mod inspect;
     mod ipv6;
+    mod log;
     mod offload;
     mod oracle;
     mod outside;
     mod programs;
     mod reattach;
     mod refuse;
+    mod replace;
     mod untagged;
     mod uplinks;
     mod vlan;

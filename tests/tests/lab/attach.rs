@@ -1,34 +1,7 @@
 //! Attaching and detaching: what it says, what it leaves.
 
-use serde_json::Value;
-use tests::{Fixture, PATIENCE, expected, link};
-use vnet_user::lab::{Netns, probe};
-
-/// What `attach` may change on a NIC, and `detach` must undo.
-fn nic_state(host: &Netns) -> (Value, String, String, String) {
-    let shown = link(host, "enp0s8");
-    let flags = serde_json::json!({
-        "flags": shown["flags"],
-        "promiscuity": shown["promiscuity"],
-        "allmulti": shown["allmulti"],
-        "mtu": shown["mtu"],
-    });
-    (
-        flags,
-        host.sh("tc qdisc show dev enp0s8").unwrap(),
-        unicast_filter(host),
-        host.ip("-o link show").unwrap(),
-    )
-}
-
-/// The NIC's filter without its groups, which come and go with the host's own IPv6 addresses.
-fn unicast_filter(host: &Netns) -> String {
-    let entries = host.sh("bridge fdb show dev enp0s8").unwrap();
-    let unicast = entries
-        .lines()
-        .filter(|entry| !entry.starts_with("33:33:") && !entry.starts_with("01:"));
-    unicast.collect::<Vec<_>>().join("\n")
-}
+use tests::{Fixture, NicState, PATIENCE, expected};
+use vnet_user::lab::probe;
 
 #[test]
 fn attach_says_what_it_chose_and_pins_what_runs() {
@@ -65,12 +38,12 @@ fn attach_says_what_it_chose_and_pins_what_runs() {
 fn detach_undoes_what_attach_and_networks_changed() {
     let mut fixture = Fixture::new();
     let host = fixture.host();
-    let before = nic_state(&host);
+    let before = NicState::of(&host, "enp0s8");
     fixture.attach();
     fixture.network("web", "--vlan 200 --subnet 10.9.200.0/24");
     let container = fixture.container("a", "web", "--ip 10.9.200.2");
     assert_ne!(
-        nic_state(&host),
+        NicState::of(&host, "enp0s8"),
         before,
         "a NIC with an endpoint has at least one link more"
     );
@@ -82,7 +55,7 @@ fn detach_undoes_what_attach_and_networks_changed() {
     );
     fixture.ok("detach --iface enp0s8 --force");
 
-    assert_eq!(nic_state(&host), before);
+    assert_eq!(NicState::of(&host, "enp0s8"), before);
     assert!(
         !fixture.vnet.pins().join("enp0s8").exists(),
         "pins are left"
@@ -100,12 +73,12 @@ fn flags_that_the_user_had_set_stay_when_detached() {
     let host = fixture.host();
     host.ip("link set enp0s8 promisc on allmulticast on")
         .unwrap();
-    let before = nic_state(&host);
+    let before = NicState::of(&host, "enp0s8");
     fixture.attach();
     fixture.network("web", "--vlan 200 --subnet 10.9.200.0/24");
     fixture.container("a", "web", "--ip 10.9.200.2");
     fixture.ok("detach --iface enp0s8 --force");
-    assert_eq!(nic_state(&host), before);
+    assert_eq!(NicState::of(&host, "enp0s8"), before);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Containers on 802.1Q VLANs: the tag is there once on the wire, and never in the container.
 
-use tests::{Fixture, PATIENCE, SILENCE};
+use tests::{Fixture, PATIENCE, Running, SILENCE};
 use vnet_user::lab::{EthernetFrame, LabError, Mac, Netns, PacketType, Tag, probe};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
@@ -205,4 +205,26 @@ fn a_container_cannot_hop_vlans_by_tagging_its_frames() {
     wire.send(&inner.clone().tagged(200, 0)).unwrap();
     let seen = from_tagged.expect("back again", PATIENCE).unwrap();
     assert_eq!(seen.wire_bytes(), inner.bytes());
+}
+
+/// A frame for a container is somebody else's where it came in, and its stack would drop it as that.
+///
+/// Told by the program's listing, because no kernel that is kept up to date shows it: from 6.1.139, 6.6.91, 6.12.29, 6.14.7
+/// and 6.15 on (CVE-2025-37959, upstream commit c43272299488) the kernel itself sets the packet type on the way to a peer.
+/// On those before, every test here that expects `PacketType::Host` does show it.
+#[test]
+fn a_frame_is_made_the_containers_own_before_it_goes_into_its_peer() {
+    let mut fixture = Fixture::attached();
+    fixture.network("web", &network(200));
+    let container = fixture.container("a", "web", "");
+    let host_ifname = fixture.host_ifname(&container.id);
+    let to_peer = |program: &Running| program.helpers.contains("bpf_redirect_peer");
+    let from_uplink = Running::on(&fixture, "enp0s8");
+    assert!(to_peer(&from_uplink), "{from_uplink:?}");
+    for program in [from_uplink, Running::on(&fixture, &host_ifname)] {
+        assert!(
+            !to_peer(&program) || program.helpers.contains("bpf_skb_change_type"),
+            "{program:?}"
+        );
+    }
 }

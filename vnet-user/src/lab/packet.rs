@@ -101,6 +101,28 @@ pub(super) fn set_option<T: Copy>(
     }
 }
 
+/// Frames that a packet socket dropped since this was last asked, for want of room in its queue.
+pub(super) fn dropped(fd: &OwnedFd) -> io::Result<u32> {
+    // SAFETY: tpacket_stats is plain data, for which all zeroes is a value.
+    let mut statistics: libc::tpacket_stats = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&statistics) as libc::socklen_t;
+    // SAFETY: the pointer and the length are those of one live value.
+    let got = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            ptr::from_mut(&mut statistics).cast(),
+            &raw mut length,
+        )
+    };
+    if got < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(statistics.tp_drops)
+    }
+}
+
 /// Waits until one of the descriptors can be read, or has an error to tell; says which. No time limit means for ever.
 pub(super) fn wait_readable<const N: usize>(
     fds: [RawFd; N],

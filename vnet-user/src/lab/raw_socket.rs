@@ -313,6 +313,16 @@ impl RawSocket {
         })
     }
 
+    /// Frames that the queue had no room for since this was last asked.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`].
+    #[doc(alias = "PACKET_STATISTICS")]
+    pub fn dropped(&self) -> Result<u32> {
+        packet::dropped(&self.fd).map_err(LabError::io(format!("ask for losses on {}", self.place)))
+    }
+
     /// Forgets what is queued.
     ///
     /// # Errors
