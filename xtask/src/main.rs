@@ -39,7 +39,7 @@ enum Command {
     },
     /// Compile the eBPF programs to <target>/bpf/vnet-ebpf.o
     BuildEbpf,
-    /// Compile the eBPF programs and then the release binary <target>/release/vnet-user
+    /// Set up, and compile the eBPF programs and then the release binary <target>/release/vnet-user
     Build,
     /// Set up, build, and run vnet-user; the demo when no arguments are given
     ///
@@ -70,7 +70,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup { purpose, no_vm } => setup::setup(&workspace, purpose, !no_vm)?,
         Command::BuildEbpf => build::ebpf(&workspace)?,
-        Command::Build => build::everything(&workspace)?,
+        Command::Build => {
+            setup::setup(&workspace, Purpose::Build, false)?;
+            build::everything(&workspace)?;
+        }
         Command::Run { args } => run::run(&workspace, &args)?,
         Command::Test(options) => return test::test(&workspace, &options),
     }

@@ -117,7 +117,7 @@ impl EndpointCommand {
                 if format.json {
                     return output::json(&endpoint);
                 }
-                print(&[endpoint]);
+                print_one(&endpoint);
                 Ok(())
             }
             Self::Remove { id, format } => {
@@ -194,6 +194,50 @@ impl SourcesArgs {
         let id = vnet.change_sources(&id, change).await?;
         format.print(&one(&vnet, id.as_str())?, || id.to_string())
     }
+}
+
+/// All of one endpoint.
+fn print_one(endpoint: &EndpointStatus) {
+    let EndpointStatus {
+        id,
+        network,
+        parent,
+        segment,
+        mode,
+        mac,
+        sources,
+        addresses,
+        mtu,
+        netns,
+        ifname,
+        host_ifname,
+        host_ifindex,
+        rx_packets,
+        rx_bytes,
+        tx_packets,
+        tx_bytes,
+    } = endpoint;
+    output::fields(&[
+        ("id", id.to_string()),
+        ("network", network.clone()),
+        ("parent", parent.clone()),
+        ("segment", segment.to_string()),
+        ("mode", mode.to_string()),
+        ("MAC", mac.to_string()),
+        ("hears", output::list(sources)),
+        ("addresses", output::list(addresses)),
+        ("MTU", mtu.to_string()),
+        ("container", format!("{netns}:{ifname}")),
+        ("link", format!("{host_ifname} ({host_ifindex})")),
+        (
+            "rx",
+            format!("{rx_packets} frames, {}", output::bytes(*rx_bytes)),
+        ),
+        (
+            "tx",
+            format!("{tx_packets} frames, {}", output::bytes(*tx_bytes)),
+        ),
+    ]);
 }
 
 /// Endpoints as a table. `rx` is towards the container, as its own interface counts.

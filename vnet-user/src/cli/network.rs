@@ -132,7 +132,7 @@ impl NetworkCommand {
                 if format.json {
                     return output::json(&network);
                 }
-                print(&[network]);
+                print_one(&network);
                 Ok(())
             }
             Self::Remove { name, format } => {
@@ -218,6 +218,41 @@ impl SetArgs {
 fn subnet(text: &str) -> Result<IpNet, &'static str> {
     text.parse()
         .map_err(|_| "a subnet such as 192.168.200.0/24 or fd00:200::/64 was expected")
+}
+
+/// All of one network.
+fn print_one(network: &NetworkStatus) {
+    let NetworkStatus {
+        name,
+        parent,
+        segment,
+        mode,
+        guard,
+        allowed_macs,
+        nodst,
+        subnets,
+        gateways,
+        mtu,
+        attached,
+        endpoints,
+    } = network;
+    output::fields(&[
+        ("name", name.clone()),
+        ("parent", parent.clone()),
+        ("attached", attached.to_string()),
+        ("segment", segment.to_string()),
+        ("mode", mode.to_string()),
+        ("guard", guard.name().to_owned()),
+        ("allowed MACs", output::list(allowed_macs)),
+        ("nodst", nodst.to_string()),
+        ("subnets", output::list(subnets)),
+        ("gateways", output::list(gateways)),
+        (
+            "MTU",
+            mtu.map_or("the NIC's".to_owned(), |mtu| mtu.to_string()),
+        ),
+        ("endpoints", endpoints.to_string()),
+    ]);
 }
 
 /// Networks as a table.

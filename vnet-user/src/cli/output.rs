@@ -47,12 +47,20 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     }
 }
 
+/// Prints names and values, one pair a line.
+pub fn fields(fields: &[(&str, String)]) {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in fields {
+        println!("{name:width$}  {value}");
+    }
+}
+
 /// Values with commas, or `-` when there are none.
-pub fn list<T: ToString>(values: &[T]) -> String {
-    if values.is_empty() {
+pub fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
+    if texts.is_empty() {
         return "-".to_owned();
     }
-    let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
     texts.join(",")
 }
 

@@ -5,9 +5,12 @@ use serde::Serialize;
 use vnet_common::{Effect, Reason};
 
 use super::{endpoint, network, open, output};
-use crate::control::{
-    Dirs,
-    status::{NetworkStatus, UplinkStatus},
+use crate::{
+    control::{
+        Dirs,
+        status::{NetworkStatus, UplinkStatus},
+    },
+    model::nic::NicChanges,
 };
 
 #[derive(Debug, Args)]
@@ -65,27 +68,52 @@ impl ShowArgs {
 
 fn print(uplink: &UplinkStatus) {
     println!(
-        "{}: {} ({}, endpoint device {})\n",
+        "{}: {} ({}, endpoint device {})",
         uplink.name,
         uplink.datapath.describe(),
         uplink.hook,
         uplink.endpoint_device
     );
+    if let Some(changes) = changes(&uplink.nic) {
+        println!("changed on the NIC: {changes}");
+    }
+    println!();
     network::print(&uplink.networks);
     println!();
     endpoint::print(&uplink.endpoints);
-    println!("\nFrames not delivered");
-    let rows = Reason::ALL.iter().map(|reason| {
+    println!("\nFrames by reason");
+    let counted = Reason::ALL.iter().filter_map(|reason| {
+        let count = *uplink.reasons.get(reason.name())?;
         let effect = match reason.effect() {
             Effect::HandedOn => "handed on",
             Effect::Dropped => "dropped",
         };
-        let count = uplink.reasons.get(reason.name()).copied().unwrap_or(0);
-        vec![
-            reason.name().to_owned(),
-            effect.to_owned(),
-            count.to_string(),
-        ]
+        let row = [reason.name(), effect, &count.to_string()].map(str::to_owned);
+        (count > 0).then(|| row.to_vec())
     });
-    output::table(&["REASON", "EFFECT", "FRAMES"], rows);
+    output::table(&["REASON", "EFFECT", "FRAMES"], counted);
+}
+
+/// What vnet changed on the NIC, in words.
+fn changes(nic: &NicChanges) -> Option<String> {
+    let NicChanges {
+        promiscuous,
+        allmulticast,
+        vlan_filter_off,
+        unicast,
+    } = nic;
+    let mut changes = Vec::new();
+    if *promiscuous {
+        changes.push("promiscuous".to_owned());
+    }
+    if *allmulticast {
+        changes.push("allmulticast".to_owned());
+    }
+    if *vlan_filter_off {
+        changes.push("rx-vlan-filter off".to_owned());
+    }
+    if !unicast.is_empty() {
+        changes.push(format!("{} addresses in its unicast filter", unicast.len()));
+    }
+    (!changes.is_empty()).then(|| changes.join(", "))
 }

@@ -35,9 +35,8 @@ impl Vnet {
                 endpoints: ids.join(", "),
             });
         }
-        self.remove_all(&endpoints).await?;
         self.uplink_mut(&iface)?.phase = Phase::Removing;
-        self.save()?;
+        self.remove_all(&endpoints).await?;
         self.tear_down_uplink(&iface).await?;
         Ok(iface)
     }

@@ -90,6 +90,8 @@ pub struct EndpointStatus {
     /// In source mode: the addresses that it hears.
     pub sources: BTreeSet<MacAddr>,
     pub addresses: Vec<IpNet>,
+    /// Bytes, as vnet has set it.
+    pub mtu: u32,
     pub netns: String,
     pub ifname: String,
     pub host_ifname: String,
@@ -221,6 +223,7 @@ impl Vnet {
                 mac: endpoint.mac,
                 sources: endpoint.sources.clone(),
                 addresses: endpoint.addresses.clone(),
+                mtu: endpoint.sizes.mtu,
                 netns: endpoint.netns.clone(),
                 ifname: endpoint.ifname.clone(),
                 host_ifname: id.host_ifname(),
