@@ -9,7 +9,7 @@ use vnet_user::lab::{Outcome, VlanEnd};
 struct Web {
     fixture: Fixture,
     containers: [Container; 2],
-    _router: VlanEnd,
+    router: Option<VlanEnd>,
 }
 
 impl Web {
@@ -24,7 +24,7 @@ impl Web {
         Self {
             fixture,
             containers,
-            _router: router,
+            router: Some(router),
         }
     }
 
@@ -97,8 +97,9 @@ fn endpoints_keep_their_kind_of_device() {
 
 #[test]
 fn an_uplink_that_came_back_as_another_interface_gets_its_networks_again() {
-    let web = Web::new();
+    let mut web = Web::new();
     let (host, wire) = (web.fixture.host(), web.fixture.wire());
+    drop(web.router.take());
     host.ip("link del enp0s8").unwrap();
     assert_eq!(web.datapath(), "no_interface");
     let netns = web.containers[0].netns.name().to_owned();
@@ -115,7 +116,7 @@ fn an_uplink_that_came_back_as_another_interface_gets_its_networks_again() {
         end.ip("link set enp0s8 up").unwrap();
     }
     web.fixture.attach();
-    let _router = web.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    web.router = Some(web.fixture.vlan_end(200, &["192.168.200.100/24"]));
     web.check_traffic();
 }
 
