@@ -24,6 +24,11 @@ pub fn endpoint_device() -> Option<String> {
     env::var("VNET_ENDPOINT_DEVICE").ok()
 }
 
+/// Whether the caller says that the machine is emulated, and so some ten times slower.
+pub fn is_emulated() -> bool {
+    env::var("VNET_EMULATED").is_ok_and(|value| value == "1")
+}
+
 /// Whether the caller says that this kernel has 802.1Q devices.
 pub fn has_8021q() -> bool {
     env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1")

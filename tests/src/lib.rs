@@ -9,6 +9,7 @@
 //! | `VNET_EXPECT_HOOK` | `tcx` or `clsact`: what `attach` must choose |
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
 //! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices |
+//! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
 #![allow(
     clippy::unwrap_used,

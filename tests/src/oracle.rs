@@ -1,7 +1,11 @@
 //! The kernel as the oracle: the same frames through its macvlan on a VLAN device, and through vnet, and what each party
 //! received.
 
-use std::{collections::BTreeMap, fmt, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, thread,
+    time::{Duration, Instant},
+};
 
 use vnet_user::lab::{
     Captured, ETH_P_EXPERIMENT, EthernetFrame, Lab, Mac, Netns, PacketType, RawSocket,
@@ -20,8 +24,8 @@ pub const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
 /// All nodes (RFC 2464 section 7), a group that every interface with IPv6 has joined.
 pub const GROUP: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
 
-/// How long to listen when all was sent: macvlan hands broadcasts out from a work queue.
-const LISTEN: Duration = Duration::from_millis(1500);
+/// How long nobody may hear anything more when all was sent: macvlan hands broadcasts out from a work queue.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// The tags of a segment, outermost first, as `ip link … type vlan` has them.
 #[derive(Clone, Copy, Debug)]
@@ -293,18 +297,32 @@ impl Stage {
             // A thousand copies at once would overflow macvlan's queue and the kernel's backlog.
             thread::sleep(Duration::from_millis(2));
         }
-        thread::sleep(LISTEN);
-        let parties = self.containers.iter().map(|(name, ears)| (*name, ears));
-        parties
-            .chain([("host", &self.host), ("wire", &self.wire)])
-            .map(|(name, ears)| (name, received(ears, shots)))
-            .collect()
+        let mut heard = BTreeMap::new();
+        let mut quiet_since = Instant::now();
+        while quiet_since.elapsed() < QUIET {
+            for (name, ears) in self.parties() {
+                let received: &mut Vec<_> = heard.entry(name).or_default();
+                let before = received.len();
+                receive(ears, shots, received);
+                if received.len() > before {
+                    quiet_since = Instant::now();
+                }
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        heard.values_mut().for_each(|received| received.sort());
+        heard
+    }
+
+    fn parties(&self) -> impl Iterator<Item = (&'static str, &RawSocket)> {
+        let containers = self.containers.iter().map(|(name, ears)| (*name, ears));
+        containers.chain([("host", &self.host), ("wire", &self.wire)])
     }
 }
 
-fn received(ears: &RawSocket, shots: &[Shot]) -> Vec<Received> {
-    let mut received = Vec::new();
-    while let Some(frame) = ears.receive(std::time::Instant::now()).unwrap() {
+/// Takes what has come to one party.
+fn receive(ears: &RawSocket, shots: &[Shot], received: &mut Vec<Received>) {
+    while let Some(frame) = ears.receive(Instant::now()).unwrap() {
         let known = shots.iter().find(|shot| frame.contains(&shot.text));
         if let Some(shot) = known {
             received.push(Received {
@@ -314,8 +332,6 @@ fn received(ears: &RawSocket, shots: &[Shot]) -> Vec<Received> {
             });
         }
     }
-    received.sort();
-    received
 }
 
 fn packet_type(frame: &Captured) -> String {

@@ -8,6 +8,7 @@
 )]
 
 mod lab {
+    mod accounts;
     mod attach;
     mod broadcast;
     mod concurrent;

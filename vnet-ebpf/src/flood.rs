@@ -131,7 +131,8 @@ fn copies(ctx: &TcContext, segment: u16, slots: u32, modes: u8, except: u16) {
 #[inline(always)]
 fn copy(ctx: &TcContext, to: Receiver, bytes: u32) {
     match ctx.clone_redirect(to.ifindex, 0) {
-        Ok(()) => count::rx(to.endpoint, bytes),
+        // A copy that the link itself lost (`NET_XMIT_DROP`, and others above zero) is in the link's own count.
+        Ok(()) | Err(1..) => count::rx(to.endpoint, bytes),
         Err(_) => count::reason(Reason::CloneFailed),
     }
 }

@@ -5,6 +5,7 @@ mod endpoint;
 mod network;
 mod output;
 mod show;
+mod stats;
 
 use std::{
     ops::{Deref, DerefMut},
@@ -68,6 +69,8 @@ enum Command {
     Endpoint(endpoint::EndpointCommand),
     /// Show who is where, on which VLAN, with counters.
     Show(show::ShowArgs),
+    /// Count frames by segment, endpoint and reason, and what was lost behind vnet.
+    Stats(stats::StatsArgs),
     /// Show both reference scenarios at work, in network namespaces, state and pins of its own.
     #[command(after_help = "Example: vnet-user demo")]
     Demo,
@@ -144,6 +147,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Network(command) => command.run(&dirs).await?,
         Command::Endpoint(command) => command.run(&dirs).await?,
         Command::Show(args) => args.run(&dirs).await?,
+        Command::Stats(args) => args.run(&dirs).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

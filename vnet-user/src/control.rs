@@ -15,6 +15,7 @@ mod nic;
 pub mod privilege;
 mod repair;
 mod replace;
+pub mod stats;
 pub mod status;
 mod uplink;
 

@@ -12,6 +12,7 @@ pub mod rows;
 pub mod segment;
 pub mod sizes;
 pub mod state;
+pub mod traffic;
 pub mod variant;
 pub mod vlan;
 
@@ -25,5 +26,6 @@ pub use rows::Rows;
 pub use segment::{OuterProtocol, OuterTag, Segment};
 pub use sizes::Sizes;
 pub use state::{Phase, State, Uplink};
+pub use traffic::Traffic;
 pub use variant::Variant;
 pub use vlan::VlanId;

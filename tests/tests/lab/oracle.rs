@@ -32,10 +32,14 @@ fn segments() -> &'static [Segment] {
     }
 }
 
+/// On the segment that most networks have.
 fn compare(members: &[Member]) {
-    for segment in segments() {
-        oracle::compare(*segment, members, false);
-    }
+    let segment = if expected::has_8021q() {
+        VLAN
+    } else {
+        UNTAGGED
+    };
+    oracle::compare(segment, members, false);
 }
 
 #[test]
@@ -60,9 +64,12 @@ fn source_is_macvlans_source() {
 
 #[test]
 fn source_without_destination_is_macvlans_too() {
-    for segment in segments() {
-        oracle::compare(*segment, &[S, A], true);
-    }
+    let segment = if expected::has_8021q() {
+        VLAN
+    } else {
+        UNTAGGED
+    };
+    oracle::compare(segment, &[S, A], true);
 }
 
 #[test]
@@ -74,5 +81,7 @@ fn passthru_is_macvlans_passthru() {
 
 #[test]
 fn modes_on_one_segment_treat_each_other_as_macvlans_do() {
-    compare(&[A, B, P, V, S]);
+    for segment in segments() {
+        oracle::compare(*segment, &[A, B, P, V, S], false);
+    }
 }

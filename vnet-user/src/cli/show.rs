@@ -2,9 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use vnet_common::{Effect, Reason};
 
-use super::{endpoint, network, open, output};
+use super::{endpoint, network, open, output, stats};
 use crate::{
     control::{
         Dirs,
@@ -82,16 +81,7 @@ fn print(uplink: &UplinkStatus) {
     println!();
     endpoint::print(&uplink.endpoints);
     println!("\nFrames by reason");
-    let counted = Reason::ALL.iter().filter_map(|reason| {
-        let count = *uplink.reasons.get(reason.name())?;
-        let effect = match reason.effect() {
-            Effect::HandedOn => "handed on",
-            Effect::Dropped => "dropped",
-        };
-        let row = [reason.name(), effect, &count.to_string()].map(str::to_owned);
-        (count > 0).then(|| row.to_vec())
-    });
-    output::table(&["REASON", "EFFECT", "FRAMES"], counted);
+    stats::print_reasons(&uplink.reasons);
 }
 
 /// What vnet changed on the NIC, in words.

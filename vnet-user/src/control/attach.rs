@@ -155,6 +155,7 @@ impl Vnet {
             layout: vnet_common::LAYOUT,
             made_clsact: same.is_some_and(|old| old.made_clsact),
             nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
+            retired: same.map_or_else(Default::default, |old| old.retired.clone()),
         };
         self.state.uplinks.insert(link.name.clone(), uplink);
         self.save()?;

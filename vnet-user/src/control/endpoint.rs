@@ -159,6 +159,8 @@ impl Vnet {
         failures.note(self.delete_host_side(id, &endpoint).await);
         failures.note(self.pins(&network.uplink).remove_link(&host_ifname));
         failures.into_result()?;
+        let retired = self.retire_counters(id);
+        self.note(retired);
         self.state.endpoints.remove(id);
         self.state.unsettled.insert(network.uplink.clone());
         self.save()?;

@@ -71,7 +71,16 @@ impl Vnet {
                 endpoints: endpoints.join(", "),
             });
         }
+        let number = self.network(name)?.number;
         self.state.networks.remove(name);
+        let shared = self
+            .state
+            .networks_on(&uplink)
+            .any(|(_, other)| other.number == number);
+        if let (false, Some(known)) = (shared, self.state.uplinks.get_mut(&uplink)) {
+            // A segment that comes later counts from zero.
+            known.retired.remove(&number);
+        }
         self.state.unsettled.insert(uplink.clone());
         self.save()?;
         self.settle(&uplink).await

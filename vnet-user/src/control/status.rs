@@ -238,7 +238,7 @@ impl Vnet {
     }
 
     /// An uplink's maps, if there are any that this build can read.
-    fn maps(&self, uplink: &str) -> Result<Option<Maps>, ControlError> {
+    pub(super) fn maps(&self, uplink: &str) -> Result<Option<Maps>, ControlError> {
         let pins = self.pins(uplink);
         let known = self.state.uplinks.get(uplink);
         match known.is_some_and(|known| known.layout == vnet_common::LAYOUT) && pins.complete() {

@@ -28,6 +28,8 @@ pub struct Link {
     pub is_ethernet: bool,
     pub mac: Mac,
     pub sizes: Sizes,
+    /// Frames that it could not send.
+    pub tx_dropped: u64,
     /// The other end of a pair, counted in the namespace where that is; of a VLAN device the one below.
     pub peer_index: Option<u32>,
     /// Administratively up.
@@ -179,6 +181,7 @@ impl Link {
             is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             mac: Mac::default(),
             sizes: Sizes::default(),
+            tx_dropped: 0,
             peer_index: None,
             up: flags.contains(LinkFlags::Up),
             master: None,
@@ -198,6 +201,7 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.sizes.mtu = *mtu,
                 LinkAttribute::GsoMaxSize(bytes) => link.sizes.gso_max_size = Some(*bytes),
                 LinkAttribute::GsoMaxSegs(segments) => link.sizes.gso_max_segs = Some(*segments),
+                LinkAttribute::Stats64(stats) => link.tx_dropped = stats.tx_dropped,
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.peer_index = Some(*index),
                 _ => {}

@@ -10,6 +10,7 @@ use super::{
     network::Network,
     nic::NicChanges,
     segment::Segment,
+    traffic::Traffic,
     variant::Variant,
 };
 
@@ -131,6 +132,9 @@ pub struct Uplink {
     /// What vnet changed on the NIC, to be undone.
     #[serde(default)]
     pub nic: NicChanges,
+    /// By segment number: what endpoints counted that are gone.
+    #[serde(default)]
+    pub retired: BTreeMap<u16, Traffic>,
 }
 
 impl State {

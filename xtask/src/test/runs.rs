@@ -21,6 +21,8 @@ pub struct Run {
     endpoint_device: &'static str,
     /// Whether the kernel has 802.1Q devices to compare with.
     has_8021q: bool,
+    /// Whether it runs in an emulated machine.
+    emulated: bool,
     /// Whether there are the emulated NICs of [`nics`].
     pub has_nics: bool,
 }
@@ -55,6 +57,7 @@ impl Run {
             hook,
             endpoint_device: "veth",
             has_8021q: false,
+            emulated: false,
             has_nics: false,
         })
     }
@@ -72,6 +75,7 @@ impl Run {
             hook,
             endpoint_device,
             has_8021q: true,
+            emulated: true,
             has_nics,
         }
     }
@@ -85,6 +89,9 @@ impl Run {
         ];
         if self.has_8021q {
             environment.push(("VNET_EXPECT_8021Q", "1".to_owned()));
+        }
+        if self.emulated {
+            environment.push(("VNET_EMULATED", "1".to_owned()));
         }
         if self.has_nics {
             environment.push(("VNET_NICS", nics::environment()));
