@@ -29,6 +29,11 @@ pub fn is_emulated() -> bool {
     env::var("VNET_EMULATED").is_ok_and(|value| value == "1")
 }
 
+/// How many hostile frames the caller wants, if more than usual.
+pub fn fuzz_frames() -> Option<usize> {
+    env::var("VNET_FUZZ_FRAMES").ok()?.parse().ok()
+}
+
 /// Whether the caller says that this kernel has 802.1Q devices.
 pub fn has_8021q() -> bool {
     env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1")

@@ -317,3 +317,12 @@ pub fn link(netns: &Netns, device: &str) -> Value {
 pub fn mac_of(netns: &Netns, device: &str) -> Mac {
     netns.mac_of(device).unwrap()
 }
+
+/// No neighbour discovery, no multicast listener reports: only what the test sends is counted.
+pub fn silence(netns: &Netns) {
+    for scope in ["all", "default"] {
+        netns
+            .sysctl(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "1")
+            .unwrap();
+    }
+}

@@ -10,9 +10,9 @@ use crate::kill_point::Ended;
 /// How long the rounds of one test may take: on a machine of today, all of them fit in.
 const BUDGET: Duration = Duration::from_secs(16);
 /// The same on an emulated machine, where only some do.
-const BUDGET_EMULATED: Duration = Duration::from_secs(6);
+const BUDGET_EMULATED: Duration = Duration::from_secs(5);
 /// A round that takes longer than this tells an emulated machine.
-const EMULATED: Duration = Duration::from_secs(1);
+const EMULATED: Duration = Duration::from_millis(700);
 
 /// Runs `round` once with a command that gets through, and then with one that is killed just before its n-th change, for all
 /// n in the order of [`halving`], until the budget is used up. Says on standard error, past the test runner, how many of the

@@ -10,6 +10,7 @@
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
 //! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices |
 //! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
+//! | `VNET_FUZZ_FRAMES`, `VNET_FUZZ_SEED` | how many hostile frames, and from which seed; else a few, and by chance |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
     reason = "in a test, the panic is the report"
 )]
 
+mod dice;
 pub mod expected;
 mod features;
 mod fixture;
@@ -31,8 +33,9 @@ mod reflector;
 mod running;
 mod syscall;
 
+pub use dice::Dice;
 pub use features::active_features;
-pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of};
+pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of, silence};
 pub use flow::{Flow, Source};
 pub use foreground::Foreground;
 pub use kill_rounds::kill_at_each_change;

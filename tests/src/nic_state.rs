@@ -34,9 +34,24 @@ impl NicState {
             qdiscs: netns.sh(&format!("tc qdisc show dev {device}")).unwrap(),
             unicast: unicast_filter(netns, device),
             features: active_features(netns, device),
-            links: netns.ip("-o link show").unwrap(),
+            links: links(netns),
         }
     }
+}
+
+/// All links, without what each says of its own state, which settles some time after it came up.
+fn links(netns: &Netns) -> String {
+    let shown = netns.ip("-o link show").unwrap();
+    let mut words = shown.split_whitespace();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "state" {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
 }
 
 /// The filter without its groups, which come and go with the host's own IPv6 addresses.

@@ -9,13 +9,16 @@
 
 mod lab {
     mod accounts;
+    mod announce;
     mod attach;
+    mod beside;
     mod broadcast;
     mod concurrent;
     mod crash;
     mod follow;
     mod ground;
     mod handed_on;
+    mod hostile;
     mod inspect;
     mod ipv6;
     mod log;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -125,10 +125,13 @@ impl Store {
     /// One name for the new file is enough, since the lock is ours: what a killed process left is overwritten.
     fn replace(&self, path: &Path, state: &State) -> io::Result<()> {
         let new = self.dir.join("state.json.new");
-        let mut file = private(&new)?;
+        let file = private(&new)?;
         file.set_len(0)?;
-        serde_json::to_writer_pretty(&mut file, state)?;
-        file.write_all(b"\n")?;
+        let mut writer = BufWriter::new(&file);
+        serde_json::to_writer_pretty(&mut writer, state)?;
+        writer.write_all(b"\n")?;
+        writer.flush()?;
+        drop(writer);
         file.sync_all()?;
         fs::rename(&new, path)?;
         File::open(&self.dir)?.sync_all()

@@ -19,6 +19,9 @@ use crate::setup::{self, Purpose};
 use crate::tools;
 use crate::workspace::Workspace;
 
+/// With `--fuzz`.
+const FUZZ_FRAMES: &str = "1000000";
+
 #[derive(Args)]
 pub struct Options {
     /// Run only the tests whose name contains this, show what they print, and leave out format and lints
@@ -26,6 +29,9 @@ pub struct Options {
     /// Leave out the tests on other kernels and on emulated NICs
     #[arg(long)]
     no_vm: bool,
+    /// Send a million hostile frames on this machine, instead of some thousands
+    #[arg(long)]
+    fuzz: bool,
 }
 
 /// Runs everything, prints the summary, and fails when anything did.
@@ -184,6 +190,11 @@ impl Session<'_> {
         command
             .current_dir(self.workspace.root().join("tests"))
             .envs(run.environment(self.workspace))
+            .envs(
+                self.options
+                    .fuzz
+                    .then_some(("VNET_FUZZ_FRAMES", FUZZ_FRAMES)),
+            )
             .arg("--test-threads=1")
             .args(libtest::filter_args(name));
         let (status, output) = tools::tee(&mut command)?;

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use serde_json::Value;
-use tests::{Container, Fixture, PATIENCE, expected};
+use tests::{Container, Fixture, PATIENCE, expected, silence};
 use vnet_user::lab::{EthernetFrame, LabError, Mac, Netns, RawSocket};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
@@ -210,15 +210,6 @@ impl Lab {
             );
             last = now;
         }
-    }
-}
-
-/// No neighbour discovery, no multicast listener reports: only what the test sends is counted.
-fn silence(netns: &Netns) {
-    for scope in ["all", "default"] {
-        netns
-            .sysctl(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "1")
-            .unwrap();
     }
 }
 

@@ -148,3 +148,46 @@ fn a_log_level_without_somebody_to_read_it_is_refused() {
     assert!(outcome.stderr.contains("--foreground"), "{outcome:?}");
     assert_eq!(fixture.show()["uplinks"], serde_json::json!([]));
 }
+
+#[test]
+fn a_signal_that_comes_at_once_is_not_lost() {
+    let lab = Lab::new();
+    let quiet = lab.programs().map(|program| program.helpers);
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        assert_eq!(
+            lab.follow().end(signal),
+            Some(0),
+            "exit code after {signal}"
+        );
+        let after = lab.programs().map(|program| program.helpers);
+        assert_eq!(after, quiet, "after {signal}");
+    }
+}
+
+#[test]
+fn a_second_session_after_one_that_was_killed_prints_and_leaves_nothing() {
+    let lab = Lab::new();
+    let quiet = lab.programs().map(|program| program.helpers);
+    let killed = lab.follow();
+    killed.wait_for(&["handed on"], || lab.send_to_nobody());
+    drop(killed);
+
+    let attach = attach_arguments("enp0s8");
+    let (second, _) = Foreground::start(
+        &lab.fixture,
+        &format!("{attach} --foreground --log-level debug"),
+    );
+    second.wait_for(&["handed on"], || lab.send_to_nobody());
+    assert_eq!(second.end(Signal::SIGINT), Some(0));
+    assert_eq!(lab.programs().map(|program| program.helpers), quiet);
+}
+
+#[test]
+fn an_uplink_that_was_detached_meanwhile_stays_detached() {
+    let lab = Lab::new();
+    let running = lab.follow();
+    running.wait_for(&["handed on"], || lab.send_to_nobody());
+    lab.fixture.ok("detach --iface enp0s8 --force");
+    running.end(Signal::SIGINT);
+    assert_eq!(lab.fixture.show()["uplinks"], serde_json::json!([]));
+}

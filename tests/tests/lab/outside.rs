@@ -32,6 +32,10 @@ fn a_datapath_that_lacks_any_pin_is_rebuilt_or_detached() {
     if expected::hook().as_deref() == Some("tcx") {
         names.push("links/from_uplink".to_owned());
     }
+    if expected::is_emulated() {
+        // One map stands for all.
+        names.retain(|name| name == "fdb" || name.contains('/'));
+    }
     for name in &names {
         fs::remove_file(pins.join(name)).unwrap();
         let datapath = fixture.show()["uplinks"][0]["datapath"].clone();
@@ -187,30 +191,17 @@ fn an_uplink_whose_name_is_like_another_ones_keeps_its_own_pins() {
 #[test]
 fn the_beginning_of_an_id_must_fit_one_endpoint_also_when_one_has_just_gone() {
     let (mut fixture, [a, b]) = two();
-    // Ids are random: take what they have in common, and enough others that there is something.
-    let mut ids = vec![a.id, b.id];
-    for number in 4..20 {
-        let role = format!("c{number}");
-        ids.push(fixture.container(&role, "web", "").id);
-    }
-    let (first, second) = ids
-        .iter()
-        .enumerate()
-        .find_map(|(at, id)| {
-            let same = ids[at + 1..].iter().position(|other| other[..1] == id[..1]);
-            same.map(|other| (at, at + 1 + other))
-        })
-        .expect("of more than sixteen ids, two begin alike");
-    let role = ["a".to_owned(), "b".to_owned()]
-        .into_iter()
-        .chain((4..20).map(|number| format!("c{number}")))
-        .nth(first)
-        .unwrap();
-    fixture.lab.remove(&role);
-    let remove = format!("endpoint remove {}", &ids[first][..1]);
-    let outcome = fixture.vnet.run(&remove).unwrap();
+    // Ids are random: let them begin alike.
+    let file = fixture.vnet.state().join("state.json");
+    let state = fs::read_to_string(&file).unwrap();
+    let state = state
+        .replace(&a.id, "abcdef000001")
+        .replace(&b.id, "abcdef000002");
+    fs::write(&file, state).unwrap();
+    fixture.lab.remove("a");
+    let outcome = fixture.vnet.run("endpoint remove abcdef").unwrap();
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    fixture.shown_endpoint(&ids[second]);
+    fixture.shown_endpoint("abcdef000002");
 }
 
 #[test]

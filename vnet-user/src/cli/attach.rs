@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{open, output::Format};
 use crate::{
@@ -120,6 +120,8 @@ impl AttachArgs {
             },
             log_level,
         };
+        // Before the line is printed: who has read it may end this at once.
+        let mut interrupt = Interrupt::listen(foreground)?;
         let mut vnet = open(dirs).await?;
         let mut attached = vnet.attach(&iface, options).await?;
         report(&attached, format)?;
@@ -130,7 +132,7 @@ impl AttachArgs {
         }
         tokio::select! {
             result = attached.follow_log() => result?,
-            result = interrupted() => result?,
+            () = interrupt.wait() => {}
         }
         if log_level != LevelFilter::Off {
             // Nothing of the log stays on the packet path.
@@ -175,13 +177,28 @@ fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
     })
 }
 
-async fn interrupted() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result?,
-        _ = terminate.recv() => {}
+/// Ctrl-C, or the system's wish for an end. Nothing where the command does not stay.
+struct Interrupt(Option<[Signal; 2]>);
+
+impl Interrupt {
+    fn listen(stays: bool) -> anyhow::Result<Self> {
+        if !stays {
+            return Ok(Self(None));
+        }
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self(Some([interrupt, terminate])))
     }
-    Ok(())
+
+    async fn wait(&mut self) {
+        match &mut self.0 {
+            Some([interrupt, terminate]) => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            },
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl DetachArgs {

@@ -194,7 +194,7 @@ impl Vnet {
         }
         for (id, endpoint) in self.state.endpoints_on(uplink) {
             let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
-            if !pins.holds(&ifname, ifindex) {
+            if pins.holds(&ifname).is_none() {
                 pins.remove_link(&ifname)?;
                 attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
             }
@@ -290,6 +290,7 @@ async fn configure(endpoint: &Endpoint, gateways: &[IpAddr]) -> Result<(), LinkE
     if endpoint.addresses.iter().any(|net| net.addr().is_ipv6()) {
         sysctl::enable_ipv6(&endpoint.ifname)?;
     }
+    sysctl::announce(&endpoint.ifname)?;
     for address in &endpoint.addresses {
         netlink.add_address(link.index, *address).await?;
     }

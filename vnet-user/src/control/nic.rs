@@ -4,7 +4,7 @@ use super::{ControlError, Vnet};
 use crate::{
     error::one_line,
     link::{Link, ethtool},
-    model::nic::{self, NicChanges, NicStatus, NicStep, Refused},
+    model::nic::{self, NicChanges, NicStatus, NicStep, Refused, VlanFilter},
 };
 
 impl Vnet {
@@ -23,6 +23,11 @@ impl Vnet {
             let now = self.nic_status(&link).await?;
             let ours = self.uplink(iface)?.nic.clone();
             let wanted = nic::wanted(&self.state, iface, &ours, &now, refused);
+            if wanted.promiscuous && !now.promiscuous {
+                let why = nic::why_promiscuous(&self.state, iface, &now, refused);
+                let notice = format!("{iface}: promiscuous mode on, because {why}");
+                self.notices.push(notice);
+            }
             let found = self.change_nic(iface, &link, &ours, wanted, &now).await?;
             if found == Refused::default() {
                 return Ok(());
@@ -47,9 +52,24 @@ impl Vnet {
         Ok(NicStatus {
             promiscuous: link.promiscuous,
             allmulticast: link.allmulticast,
-            vlan_filter: ethtool::vlan_filter(&link.name)?,
+            vlan_filter: self.vlan_filter(&link).await?,
             unicast: self.netlink.unicast_filter(&link).await?,
         })
+    }
+
+    /// The NIC's filter. A bond's own can be switched, but not those of its ports, and these drop the frames.
+    async fn vlan_filter(&self, link: &Link) -> Result<VlanFilter, ControlError> {
+        let own = ethtool::vlan_filter(&link.name)?;
+        if !matches!(link.kind.as_deref(), Some("bond" | "team")) {
+            return Ok(own);
+        }
+        let links = self.netlink.list().await?;
+        for port in links.iter().filter(|port| port.master == Some(link.index)) {
+            if ethtool::vlan_filter(&port.name)? != VlanFilter::Off {
+                return Ok(VlanFilter::Fixed);
+            }
+        }
+        Ok(own)
     }
 
     /// Makes the steps to what is wanted. Ends at the first that the driver refuses and something else can do.
@@ -92,15 +112,7 @@ impl Vnet {
                 }
             },
             NicStep::SetVlanFilter(true) => ethtool::set_vlan_filter(iface, true)?,
-            NicStep::SetPromiscuous(on) => {
-                self.netlink.set_promiscuous(link, on).await?;
-                if on {
-                    self.notices.push(format!(
-                        "{iface}: promiscuous mode on, because the driver does not let its filters be \
-                         opened otherwise"
-                    ));
-                }
-            }
+            NicStep::SetPromiscuous(on) => self.netlink.set_promiscuous(link, on).await?,
             NicStep::SetAllmulticast(on) => self.netlink.set_allmulticast(link, on).await?,
             NicStep::AddUnicast(mac) => {
                 if let Err(error) = self.netlink.add_unicast(link, mac).await {

@@ -66,7 +66,7 @@ impl Vnet {
             return Ok(false);
         }
         Ok(match uplink.hook {
-            Hook::Tcx => pins.holds(FROM_UPLINK, uplink.ifindex),
+            Hook::Tcx => pins.holds(FROM_UPLINK) == Some(uplink.ifindex),
             Hook::Clsact => {
                 let priority = attach::CLSACT_PRIORITY;
                 let index = uplink.ifindex;

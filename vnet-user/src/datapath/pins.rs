@@ -50,12 +50,14 @@ impl Pins {
         self.program(FROM_ENDPOINT).exists() && MAPS.iter().all(|map| self.map(map).exists())
     }
 
-    /// True if the link of this name holds its program on the interface. Where links are not pinned (clsact), the
-    /// interface itself must be asked.
-    pub fn holds(&self, name: &str, ifindex: u32) -> bool {
-        let link = bpf::open(&self.link(name));
-        link.and_then(|link| bpf::link_ifindex(&link))
-            .is_ok_and(|holds| holds == ifindex)
+    /// The interface on which the link of this name holds its program; nothing once it was detached, or the interface
+    /// is gone. Where links are not pinned (clsact), the interface itself must be asked.
+    ///
+    /// Of a netkit pair, the kernel tells the container's end, as that is counted in the container.
+    pub fn holds(&self, name: &str) -> Option<u32> {
+        let link = bpf::open(&self.link(name)).ok()?;
+        let ifindex = bpf::link_ifindex(&link).ok()?;
+        (ifindex != 0).then_some(ifindex)
     }
 
     /// Where maps of another layout are made, to take the place of these.

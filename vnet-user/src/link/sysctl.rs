@@ -28,6 +28,17 @@ pub fn enable_ipv6(ifname: &str) -> Result<(), LinkError> {
     set("ipv6", ifname, "disable_ipv6", "0")
 }
 
+/// Lets an interface announce its addresses when it comes up, by gratuitous ARP and unsolicited neighbour advertisement:
+/// neighbours and switches learn at once where a moved address is now.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn announce(ifname: &str) -> Result<(), LinkError> {
+    set("ipv4", ifname, "arp_notify", "1")?;
+    set("ipv6", ifname, "ndisc_notify", "1")
+}
+
 fn set(family: &str, ifname: &str, name: &str, value: &'static str) -> Result<(), LinkError> {
     let key = format!("net/{family}/conf/{ifname}/{name}");
     match fs::write(Path::new("/proc/sys").join(&key), value) {

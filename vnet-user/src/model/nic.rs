@@ -60,6 +60,25 @@ pub struct Refused {
     pub unicast: bool,
 }
 
+/// Why the NIC must let all through, for people; nothing where it must not.
+pub fn why_promiscuous(
+    state: &State,
+    uplink: &str,
+    now: &NicStatus,
+    refused: Refused,
+) -> &'static str {
+    let tagged = state
+        .networks_on(uplink)
+        .any(|(_, network)| network.segment.vlan.is_some());
+    if tagged && (now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter) {
+        "its rx-vlan-filter drops VLANs and the driver does not let it be switched off"
+    } else if refused.unicast {
+        "its unicast filter takes no more addresses"
+    } else {
+        "a passthru endpoint gets what is for any address"
+    }
+}
+
 /// What of vnet's must be in effect for the endpoints on `uplink`: what the user has set himself need not be.
 pub fn wanted(
     state: &State,

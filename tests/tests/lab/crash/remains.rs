@@ -154,6 +154,8 @@ impl Lab {
         assert_eq!(self.fixture.show()["uplinks"], serde_json::json!([]));
         self.check_nothing_runs();
         assert_eq!(files(self.fixture.vnet.pins()), BTreeSet::new(), "pins");
+        let kept = ["lock", "state.json"].map(str::to_owned);
+        assert_eq!(files(self.fixture.vnet.state()), kept.into(), "state");
     }
 }
 
