@@ -1,5 +1,6 @@
 //! Test executables: building them, asking them what they hold, and reading what they print.
 
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,15 +60,22 @@ pub fn filter_args(name: Option<&str>) -> Vec<&str> {
     name.map_or_else(Vec::new, |name| vec![name, "--nocapture"])
 }
 
-/// How many tests an executable has, ignored ones included.
-pub fn count(executable: &Path, name: Option<&str>) -> anyhow::Result<u32> {
+/// The names of an executable's tests, ignored ones included.
+pub fn list(executable: &Path, name: Option<&str>) -> anyhow::Result<Vec<String>> {
     let listing = tools::output(
         Command::new(executable)
             .args(["--list", "--format", "terse"])
             .args(name),
     )?;
-    let tests = listing.lines().filter(|line| line.ends_with(": test"));
-    u32::try_from(tests.count()).context("more tests than can be counted")
+    let names = listing
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// How many tests an executable has, ignored ones included.
+pub fn count(executable: &Path, name: Option<&str>) -> anyhow::Result<u32> {
+    u32::try_from(list(executable, name)?.len()).context("more tests than can be counted")
 }
 
 /// How many tests the executables in an output said that they would run, ignored ones included.
@@ -90,6 +98,19 @@ pub struct Tally {
     pub passed: u32,
     pub failed: u32,
     pub ignored: u32,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            passed,
+            failed,
+            ignored,
+        } = other;
+        self.passed += passed;
+        self.failed += failed;
+        self.ignored += ignored;
+    }
 }
 
 impl Tally {

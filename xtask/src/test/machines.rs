@@ -1,16 +1,18 @@
 //! The runs in virtual machines: several at a time, each in its own machine, with a line on each when it ends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::libtest::{self, Executables, Tally};
 use super::runs::{MACHINES, Run};
 use crate::vm::initramfs;
-use crate::vm::kernel::Kernel;
+use crate::vm::kernel::{Flavour, Kernel};
 use crate::vm::qemu::{self, Job, Outcome};
 use crate::workspace::Workspace;
 
@@ -25,6 +27,8 @@ const CONSOLE_TAIL_LINES: usize = 40;
 
 /// A run with all that its machine needs.
 struct Prepared {
+    /// For messages: the run, and which part of it.
+    title: String,
     run: Run,
     kernel: Kernel,
     initramfs: PathBuf,
@@ -32,6 +36,9 @@ struct Prepared {
     expected: u32,
     directory: PathBuf,
 }
+
+/// Into how many machines a run of the whole lab is divided: in one piece, the last one would leave a processor idle.
+const PARTS: usize = 2;
 
 /// Runs the tests in virtual machines, as many at a time as there are processors, and returns the counts in the order
 /// of [`MACHINES`].
@@ -42,61 +49,101 @@ pub fn run_all(
 ) -> anyhow::Result<Vec<(String, Tally, Duration)>> {
     let mut queue = VecDeque::new();
     for (index, (flavour, hook, endpoint_device, has_nics)) in MACHINES.into_iter().enumerate() {
-        let run = Run::in_machine(&flavour, hook, endpoint_device, has_nics);
+        let run = || Run::in_machine(&flavour, hook, endpoint_device, has_nics);
         let executable = if has_nics {
             &executables.nic
         } else {
             &executables.lab
         };
-        let expected = libtest::count(executable, name)?;
-        if name.is_some() && expected == 0 {
-            continue;
-        }
-        let kernel = Kernel::open(workspace, &flavour)?;
-        let directory = workspace
-            .vm()
-            .join("runs")
-            .join(run.label.replace([' ', ',', '+'], "-"));
-        let script = run.script(workspace, &kernel, executable, name);
-        let initramfs = initramfs::pack(
-            &kernel,
-            &workspace.vm().join("initramfs").join(flavour.name),
-        )?;
-        queue.push_back((
-            index,
-            Prepared {
-                run,
-                kernel,
-                initramfs,
-                script,
+        let parts = if has_nics || name.is_some() { 1 } else { PARTS };
+        for part in 0..parts {
+            let tests = libtest::list(executable, name)?;
+            let tests: Vec<_> = tests.into_iter().skip(part).step_by(parts).collect();
+            if name.is_some() && tests.is_empty() {
+                continue;
+            }
+            let mut args = vec!["--exact"];
+            args.extend(tests.iter().map(String::as_str));
+            // One that was asked for by name shows what it prints.
+            args.extend(name.map(|_| "--nocapture"));
+            let expected = u32::try_from(tests.len()).context("more tests than can be counted")?;
+            let part = (part, parts);
+            let prepared = prepare(
+                workspace,
+                &flavour,
+                run(),
+                executable,
+                &args,
                 expected,
-                directory,
-            },
-        ));
+                part,
+            )?;
+            queue.push_back((index, prepared));
+        }
     }
 
     let at_a_time = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(queue.len());
     let queue = Mutex::new(queue);
-    let finished = Mutex::new(Vec::new());
+    let finished = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..at_a_time {
             scope.spawn(|| {
                 while let Some((index, prepared)) = take(&queue) {
                     let start = Instant::now();
-                    println!("    {}: started", prepared.run.label);
+                    println!("    {}: started", prepared.title);
                     let tally = run_in_machine(&prepared, name.is_some());
-                    lock(&finished).push((index, (prepared.run.label, tally, start.elapsed())));
+                    let mut finished = lock(&finished);
+                    let label = prepared.run.label;
+                    let sum =
+                        finished
+                            .entry(index)
+                            .or_insert((label, Tally::default(), Duration::ZERO));
+                    sum.1 += tally;
+                    sum.2 += start.elapsed();
                 }
             });
         }
     });
-    let mut finished = finished
+    let finished = finished
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    finished.sort_by_key(|(index, _)| *index);
-    Ok(finished.into_iter().map(|(_, result)| result).collect())
+    Ok(finished.into_values().collect())
+}
+
+/// Makes ready what one machine needs to run an executable with these arguments.
+fn prepare(
+    workspace: &Workspace,
+    flavour: &Flavour,
+    run: Run,
+    executable: &Path,
+    args: &[&str],
+    expected: u32,
+    (part, parts): (usize, usize),
+) -> anyhow::Result<Prepared> {
+    let title = match parts {
+        1 => run.label.clone(),
+        _ => format!("{}, part {} of {parts}", run.label, part + 1),
+    };
+    let kernel = Kernel::open(workspace, flavour)?;
+    let directory = workspace
+        .vm()
+        .join("runs")
+        .join(title.replace([' ', ',', '+'], "-"));
+    let script = run.script(workspace, &kernel, executable, args.iter().copied());
+    let initramfs = initramfs::pack(
+        &kernel,
+        &workspace.vm().join("initramfs").join(flavour.name),
+    )?;
+    Ok(Prepared {
+        title,
+        run,
+        kernel,
+        initramfs,
+        script,
+        expected,
+        directory,
+    })
 }
 
 /// Takes the next run. The guard must not outlive this, or one machine would run at a time.
@@ -111,6 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
     let Prepared {
+        title,
         run,
         kernel,
         initramfs,
@@ -133,7 +181,7 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
         Ok(outcome) => {
             let succeeded = outcome.status == Ok(0);
             let mut tally = Tally::of_run(&outcome.output, *expected, succeeded);
-            tally.fail_if_empty(&run.label);
+            tally.fail_if_empty(title);
             if verbose || tally.failed > 0 {
                 let most = if verbose {
                     usize::MAX
@@ -150,13 +198,13 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
             let boot = outcome.boot_secs.as_deref().unwrap_or("?");
             report.push_str(&format!(
                 "    {}: {tally} in {:.1} s (booted in {boot} s)\n",
-                run.label,
+                title,
                 start.elapsed().as_secs_f64()
             ));
             tally
         }
         Err(error) => {
-            report.push_str(&format!("    {}: {error:#}\n", run.label));
+            report.push_str(&format!("    {title}: {error:#}\n"));
             Tally {
                 failed: (*expected).max(1),
                 ..Tally::default()

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::libtest;
 use crate::vm::kernel::{Flavour, Kernel, LINUX_6_1, LINUX_6_12};
 use crate::vm::{self, nics};
 use crate::workspace::Workspace;
@@ -99,13 +98,13 @@ impl Run {
         environment
     }
 
-    /// The script for the guest.
-    pub fn script(
+    /// The script for the guest; `args` choose the tests.
+    pub fn script<'a>(
         &self,
         workspace: &Workspace,
         kernel: &Kernel,
         executable: &Path,
-        name: Option<&str>,
+        args: impl IntoIterator<Item = &'a str>,
     ) -> String {
         let mut script = vm::script_prelude(kernel, self.has_nics);
         script.push_str(&format!(
@@ -124,7 +123,7 @@ impl Run {
             "exec {} --test-threads=1",
             vm::quote(&executable.display().to_string())
         ));
-        for arg in libtest::filter_args(name) {
+        for arg in args {
             script.push_str(&format!(" {}", vm::quote(arg)));
         }
         script.push('\n');
