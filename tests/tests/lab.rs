@@ -22,6 +22,7 @@ mod lab {
     mod inspect;
     mod ipv6;
     mod log;
+    mod modes;
     mod offload;
     mod oracle;
     mod outside;

@@ -12,7 +12,7 @@ use vnet_common::Counters;
 use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
-    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment},
+    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment, Variant},
 };
 
 /// One uplink with all that is on it.
@@ -24,6 +24,8 @@ pub struct UplinkStatus {
     pub datapath: DatapathStatus,
     pub hook: &'static str,
     pub endpoint_device: &'static str,
+    /// The features that the programs were loaded with.
+    pub variant: Variant,
     /// What vnet changed on the NIC, and undoes on detach.
     pub nic: crate::model::nic::NicChanges,
     pub networks: Vec<NetworkStatus>,
@@ -130,6 +132,7 @@ impl Vnet {
                 datapath: self.datapath_status(name).await?,
                 hook: uplink.hook.name(),
                 endpoint_device: uplink.endpoint_device.name(),
+                variant: uplink.variant,
                 nic: uplink.nic.clone(),
                 networks: self.networks_where(|network| network.uplink == *name),
                 endpoints: self.endpoints_where(|network, _| network.uplink == *name)?,
