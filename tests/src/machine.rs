@@ -49,13 +49,17 @@ pub fn take(mac: Mac, to: &Netns) {
         .unwrap();
 }
 
-/// Emulated NICs negotiate, as real ones do.
+/// Emulated NICs negotiate, as real ones do. The carrier is there before the operational state says so (`NO-CARRIER` in
+/// what `ip` shows), which follows some time later, of a bond above all.
 pub fn wait_for_carrier(netns: &Netns) {
     let deadline = Instant::now() + PATIENCE;
-    while link(netns, "enp0s8")["flags"]
-        .as_array()
-        .is_none_or(|flags| !flags.contains(&"LOWER_UP".into()))
-    {
+    let has_carrier = || {
+        let shown = link(netns, "enp0s8");
+        let flags = shown["flags"].as_array();
+        let has = |flag: &str| flags.is_some_and(|flags| flags.contains(&flag.into()));
+        has("LOWER_UP") && !has("NO-CARRIER")
+    };
+    while !has_carrier() {
         assert!(Instant::now() < deadline, "no carrier in {}", netns.name());
         thread::sleep(Duration::from_millis(100));
     }
