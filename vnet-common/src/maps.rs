@@ -184,21 +184,6 @@ map_types! {
     }
 }
 
-impl core::ops::AddAssign for Counters {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            rx_packets,
-            rx_bytes,
-            tx_packets,
-            tx_bytes,
-        } = other;
-        self.rx_packets += rx_packets;
-        self.rx_bytes += rx_bytes;
-        self.tx_packets += tx_packets;
-        self.tx_bytes += tx_bytes;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

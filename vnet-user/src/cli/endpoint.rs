@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     control::{Dirs, Vnet, status::EndpointStatus},
-    model::{EndpointRequest, MacAddr, endpoint::SourceChange},
+    model::{EndpointRequest, MacAddr, Traffic, endpoint::SourceChange},
 };
 
 #[derive(Debug, Subcommand)]
@@ -212,11 +212,14 @@ fn print_one(endpoint: &EndpointStatus) {
         ifname,
         host_ifname,
         host_ifindex,
+        traffic,
+    } = endpoint;
+    let Traffic {
         rx_packets,
         rx_bytes,
         tx_packets,
         tx_bytes,
-    } = endpoint;
+    } = traffic;
     output::fields(&[
         ("id", id.to_string()),
         ("network", network.clone()),
@@ -253,13 +256,13 @@ pub fn print(endpoints: &[EndpointStatus]) {
             endpoint.host_ifname.clone(),
             format!(
                 "{} ({})",
-                endpoint.rx_packets,
-                output::bytes(endpoint.rx_bytes)
+                endpoint.traffic.rx_packets,
+                output::bytes(endpoint.traffic.rx_bytes)
             ),
             format!(
                 "{} ({})",
-                endpoint.tx_packets,
-                output::bytes(endpoint.tx_bytes)
+                endpoint.traffic.tx_packets,
+                output::bytes(endpoint.traffic.tx_bytes)
             ),
         ]
     });

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::{ControlError, Vnet};
 use crate::{
-    datapath::Maps,
     link::Link,
     model::{EndpointId, Segment, Traffic},
 };
@@ -97,7 +96,7 @@ impl Vnet {
         for (id, endpoint) in self.state().endpoints_on(name) {
             let network = self.network(&endpoint.network)?;
             let traffic = match &maps {
-                Some(maps) => maps.counters(endpoint.number)?.into(),
+                Some(maps) => maps.counters(endpoint.number)?,
                 None => Traffic::default(),
             };
             if let Some(segment) = segments.get_mut(&network.segment) {
@@ -158,7 +157,7 @@ impl Vnet {
             return Ok(());
         }
         if let Some(maps) = self.maps(&uplink)? {
-            let traffic = Traffic::from(counters(&maps, endpoint.number)?);
+            let traffic = maps.counters(endpoint.number)?;
             *self
                 .uplink_mut(&uplink)?
                 .retired
@@ -167,10 +166,6 @@ impl Vnet {
         }
         Ok(())
     }
-}
-
-fn counters(maps: &Maps, number: u16) -> Result<vnet_common::Counters, ControlError> {
-    Ok(maps.counters(number)?)
 }
 
 fn dropped(link: &Link) -> (u32, u64) {

@@ -7,12 +7,11 @@ use std::{
 
 use ipnet::IpNet;
 use serde::Serialize;
-use vnet_common::Counters;
 
 use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
-    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment, Variant},
+    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment, Traffic, Variant},
 };
 
 /// One uplink with all that is on it.
@@ -98,10 +97,8 @@ pub struct EndpointStatus {
     pub ifname: String,
     pub host_ifname: String,
     pub host_ifindex: u32,
-    pub rx_packets: u64,
-    pub rx_bytes: u64,
-    pub tx_packets: u64,
-    pub tx_bytes: u64,
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 impl Vnet {
@@ -213,9 +210,9 @@ impl Vnet {
             if !maps.contains_key(&network.uplink) {
                 maps.insert(network.uplink.clone(), self.maps(&network.uplink)?);
             }
-            let counters = match maps.get(&network.uplink) {
+            let traffic = match maps.get(&network.uplink) {
                 Some(Some(maps)) => maps.counters(endpoint.number)?,
-                _ => Counters::default(),
+                _ => Traffic::default(),
             };
             found.push(EndpointStatus {
                 id: id.clone(),
@@ -231,10 +228,7 @@ impl Vnet {
                 ifname: endpoint.ifname.clone(),
                 host_ifname: id.host_ifname(),
                 host_ifindex: endpoint.host_ifindex,
-                rx_packets: counters.rx_packets,
-                rx_bytes: counters.rx_bytes,
-                tx_packets: counters.tx_packets,
-                tx_bytes: counters.tx_bytes,
+                traffic,
             });
         }
         Ok(found)

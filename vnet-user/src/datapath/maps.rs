@@ -12,7 +12,7 @@ use vnet_common::{
 };
 
 use super::{error::DatapathError, pins::Pins};
-use crate::model::Rows;
+use crate::model::{Rows, Traffic};
 
 /// The maps of one uplink.
 pub struct Maps {
@@ -106,12 +106,12 @@ impl Maps {
     }
 
     /// Counters of an endpoint, summed over the CPUs.
-    pub fn counters(&self, number: u16) -> Result<Counters, DatapathError> {
+    pub fn counters(&self, number: u16) -> Result<Traffic, DatapathError> {
         let what = DatapathError::map(format!("read the counters of endpoint {number}"));
         let per_cpu = self.counters.get(&u32::from(number), 0).map_err(what)?;
-        let mut sum = Counters::default();
+        let mut sum = Traffic::default();
         for counters in per_cpu.iter() {
-            sum += *counters;
+            sum += Traffic::from(*counters);
         }
         Ok(sum)
     }
