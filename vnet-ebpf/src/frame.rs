@@ -4,6 +4,8 @@ use aya_ebpf::programs::TcContext;
 use network_types::eth::{EthHdr, EtherType};
 use vnet_common::{Frame, Reason, Tag};
 
+use crate::config;
+
 const DOT1Q: u16 = EtherType::Ieee8021q as u16;
 const DOT1AD: u16 = EtherType::Ieee8021ad as u16;
 
@@ -72,8 +74,12 @@ fn tags(ctx: &TcContext, ether_type: u16) -> (Tag, Tag) {
     (beside, in_data)
 }
 
-/// The control information of a tag behind the Ethernet header; 0 where the frame ends before it, which is no VLAN.
+/// The control information of a tag behind the Ethernet header; 0 where the frame ends before it, which is no VLAN, and
+/// where no network has two tags, so that nobody asks for it.
 #[inline(always)]
 fn tci_in_data(ctx: &TcContext) -> u16 {
+    if !config::has_qinq() {
+        return 0;
+    }
     ctx.load::<u16>(EthHdr::LEN).map_or(0, u16::from_be)
 }

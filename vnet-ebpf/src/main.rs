@@ -73,10 +73,10 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
         }
         FromUplink::HandOn(reason) => {
             let way = hand_on(&ctx, &frame, reason);
-            if restored {
-                return flood::go_on(&ctx, &frame);
+            match restored {
+                true => flood::go_on(&ctx, &frame),
+                false => way,
             }
-            way
         }
     }
 }

@@ -18,17 +18,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::signal::unix::{SignalKind, signal};
 
 use report::Report;
 
-use crate::lab::sweep_dead;
+use crate::{
+    interrupt::{INTERRUPTED, Interrupt},
+    lab::sweep_dead,
+};
 
 /// What the names of the demo's namespaces, pins and state begin with.
 const LAB: &str = "vnet-demo";
-
-/// Exit code of a program that ended at the user's wish: 128 and the number of SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 /// Options of `vnet-user demo`. None yet.
 #[derive(Clone, Debug, Default)]
@@ -46,9 +45,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the demo makes network namespaces, which needs root: run it with sudo");
     }
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let mut interrupt = Interrupt::listen().context("listen for signals")?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let mut scenarios = tokio::task::spawn_blocking(move || play(&stopped));
@@ -60,9 +57,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
                     other => other,
                 };
             }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
+            () = interrupt.wait() => {}
         }
         if !stop.swap(true, Ordering::Relaxed) {
             eprintln!("\ncleaning up …");

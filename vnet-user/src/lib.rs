@@ -5,6 +5,7 @@ pub mod control;
 pub mod datapath;
 pub mod demo;
 pub mod error;
+pub mod interrupt;
 pub mod lab;
 pub mod link;
 pub mod model;

@@ -82,10 +82,7 @@ fn endpoints_follow_the_uplinks_sizes() {
         );
         assert_eq!(mtus(), expected);
         assert_eq!(link(&a.netns, "eth0")["gso_max_size"], 32768);
-        let host_side = fixture.shown_endpoint(&a.id)["host_ifname"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let host_side = fixture.host_ifname(&a.id);
         assert_eq!(link(&host, &host_side)["mtu"], uplink);
     }
     let quiet = fixture.vnet.run("show").unwrap();

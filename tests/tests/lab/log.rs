@@ -191,3 +191,13 @@ fn an_uplink_that_was_detached_meanwhile_stays_detached() {
     running.end(Signal::SIGINT);
     assert_eq!(lab.fixture.show()["uplinks"], serde_json::json!([]));
 }
+
+#[test]
+fn a_second_session_takes_over_and_the_first_leaves_it_alone() {
+    let lab = Lab::new();
+    let first = lab.follow();
+    let second = lab.follow();
+    assert_eq!(first.end(Signal::SIGINT), Some(0));
+    second.wait_for(&[&NOBODY.to_string(), "handed on"], || lab.send_to_nobody());
+    assert_eq!(second.end(Signal::SIGHUP), Some(0));
+}

@@ -29,27 +29,8 @@ fn e1000e_carries_vlans() {
 }
 
 fn carries_vlans(model: &str) {
-    let [uplink, other] = macs_of(model);
-    let lab = Lab::new("vnet-nic")
-        .host("host")
-        .host("wire")
-        .build()
-        .unwrap();
-    take(uplink, lab.get("host").unwrap());
-    take(other, lab.get("wire").unwrap());
-    let mut fixture = Fixture::with(lab);
-    let (host, wire) = (fixture.host(), fixture.wire());
-    // The other end shall see all; what the uplink lets through is what is tested.
-    wire.ip("link set enp0s8 promisc on").unwrap();
-    for end in [&host, &wire] {
-        end.ip("link set enp0s8 up").unwrap();
-    }
-    for end in [&host, &wire] {
-        wait_for_carrier(end);
-    }
-
-    wire.ip("addr add 192.168.1.100/24 dev enp0s8").unwrap();
-
+    let mut fixture = wired(model);
+    let wire = fixture.wire();
     unload_8021q();
     let address = ["192.168.200.100/24"];
     let end = VlanEnd::tap(&wire, "enp0s8", 200, "vlan200", &address).unwrap();

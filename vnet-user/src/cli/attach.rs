@@ -3,7 +3,6 @@
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{open, output::Format};
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
         Dirs,
         attach::{AttachOptions, Attached, News},
     },
+    interrupt::Interrupt,
     model::state::EndpointDevice,
 };
 
@@ -121,15 +121,15 @@ impl AttachArgs {
             log_level,
         };
         // Before the line is printed: who has read it may end this at once.
-        let mut interrupt = Interrupt::listen(foreground)?;
+        let interrupt = foreground.then(Interrupt::listen).transpose()?;
         let mut vnet = open(dirs).await?;
         let mut attached = vnet.attach(&iface, options).await?;
         report(&attached, format)?;
         // Other commands must go on while this one stays.
         drop(vnet);
-        if !foreground {
+        let Some(mut interrupt) = interrupt else {
             return Ok(());
-        }
+        };
         tokio::select! {
             result = attached.follow_log() => result?,
             () = interrupt.wait() => {}
@@ -175,30 +175,6 @@ fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
         }
         News::Nothing => format!("{uplink}: already attached ({hook}, {device})"),
     })
-}
-
-/// Ctrl-C, or the system's wish for an end. Nothing where the command does not stay.
-struct Interrupt(Option<[Signal; 2]>);
-
-impl Interrupt {
-    fn listen(stays: bool) -> anyhow::Result<Self> {
-        if !stays {
-            return Ok(Self(None));
-        }
-        let interrupt = signal(SignalKind::interrupt())?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self(Some([interrupt, terminate])))
-    }
-
-    async fn wait(&mut self) {
-        match &mut self.0 {
-            Some([interrupt, terminate]) => tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            },
-            None => std::future::pending().await,
-        }
-    }
 }
 
 impl DetachArgs {

@@ -89,7 +89,6 @@ fn since(now: &[UplinkStats], earlier: &[UplinkStats]) -> Vec<UplinkStats> {
             *count = count.saturating_sub(then.reasons.get(reason).copied().unwrap_or(0));
         }
         uplink.lost.uplink = uplink.lost.uplink.saturating_sub(then.lost.uplink);
-        uplink.lost.endpoints = uplink.lost.endpoints.saturating_sub(then.lost.endpoints);
         uplink.lost.softnet = uplink.lost.softnet.saturating_sub(then.lost.softnet);
     }
     now
@@ -107,10 +106,10 @@ fn print(uplinks: &[UplinkStats], format: Format) -> anyhow::Result<()> {
         print_traffic(uplink);
         println!();
         print_reasons(&uplink.reasons);
-        let lost = &uplink.lost;
+        let by_links: u64 = uplink.endpoints.iter().map(|endpoint| endpoint.lost).sum();
         println!(
-            "\nlost behind vnet: {} by {}, {} by the endpoints' links; {} by full backlogs of the host\n",
-            lost.uplink, uplink.name, lost.endpoints, lost.softnet
+            "\nlost behind vnet: {} by {}, {by_links} by the endpoints' links; {} by full backlogs of the host\n",
+            uplink.lost.uplink, uplink.name, uplink.lost.softnet
         );
     }
     Ok(())

@@ -81,10 +81,9 @@ impl Vnet {
     /// [`ControlError::OwnLink`] for the host side of an endpoint; [`ControlError::Renamed`] where names were moved about
     /// in a way that [`super::follow`] can't follow.
     async fn check_uplink(&mut self, link: &Link) -> Result<(), ControlError> {
-        let endpoints = self.state.endpoints.values();
-        if let Some(owner) = endpoints
-            .filter(|endpoint| endpoint.host_ifindex == link.index)
-            .find(|_| link.is_endpoint_side())
+        let mut endpoints = self.state.endpoints.values();
+        if link.is_endpoint_side()
+            && let Some(owner) = endpoints.find(|endpoint| endpoint.host_ifindex == link.index)
         {
             return Err(ControlError::OwnLink {
                 ifname: link.name.clone(),
@@ -134,8 +133,8 @@ impl Vnet {
         link: &Link,
         log_level: log::LevelFilter,
     ) -> Result<Attached, ControlError> {
-        self.rehook_endpoints(&link.name)?;
-        let attached = self.replace(link, log_level)?;
+        self.rehook_endpoints(&link.name).await?;
+        let attached = self.replace(link, log_level).await?;
         self.settle(&link.name).await?;
         Ok(attached)
     }
@@ -181,7 +180,7 @@ impl Vnet {
         uplink.endpoint_device = endpoint_device;
         // From here on there is a datapath, to which endpoints can be added.
         load::pin(&mut programs, &pins)?;
-        self.restore_endpoints(&link.name)?;
+        self.restore_endpoints(&link.name).await?;
         self.apply_nic(&link.name).await?;
         let variant = Variant::wanted(&self.state, &link.name);
         let uplink = self.uplink_mut(&link.name)?;

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Endpoint, EndpointId, EndpointRequest, MacAddr, Network, Segment,
         endpoint::{HostOnSegment, SourceChange, check_sources},
-        state::{EndpointDevice, Hook, Phase},
+        state::{EndpointDevice, Phase},
     },
 };
 
@@ -122,12 +122,10 @@ impl Vnet {
         network: &Network,
         netns: &Netns,
     ) -> Result<(), ControlError> {
-        let attached = self.uplink(&network.uplink)?;
-        let (device, hook) = (attached.endpoint_device, attached.hook);
         let endpoint = self.endpoint_mut(id)?.clone();
         let host_ifname = id.host_ifname();
         let spec = PairSpec {
-            device,
+            device: self.uplink(&network.uplink)?.endpoint_device,
             host_ifname: &host_ifname,
             ifname: &endpoint.ifname,
             netns,
@@ -136,11 +134,12 @@ impl Vnet {
             alias: &format!("vnet {} {}", endpoint.network, endpoint.netns),
         };
         let host = self.netlink.create_pair(&spec).await?;
-        self.endpoint_mut(id)?.host_ifindex = host.index;
+        let endpoint = self.endpoint_mut(id)?;
+        endpoint.host_ifindex = host.index;
+        let endpoint = endpoint.clone();
         self.save()?;
 
-        let pins = self.pins(&network.uplink);
-        attach::endpoint(&pins, device, hook, &host_ifname, host.index)?;
+        self.hook_endpoint(&network.uplink, id, &endpoint).await?;
         self.netlink.set_up(host.index).await?;
         self.settle(&network.uplink).await?;
         // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
@@ -167,49 +166,66 @@ impl Vnet {
         self.settle(&network.uplink).await
     }
 
-    /// Deletes an endpoint's link, by its index: somebody may have renamed it. Before there is an index, by its name.
+    /// The host side of an endpoint's link, by its index: somebody may have renamed it. Before there is an index, by its
+    /// name.
+    pub(super) async fn host_side(
+        &self,
+        id: &EndpointId,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Link>, ControlError> {
+        let link = match endpoint.host_ifindex {
+            0 => self.netlink.find(&id.host_ifname()).await?,
+            index => self.netlink.find_index(index).await?,
+        };
+        Ok(link.filter(Link::is_endpoint_side))
+    }
+
+    /// Deletes an endpoint's link. One that is gone is fine.
     pub(super) async fn delete_host_side(
         &self,
         id: &EndpointId,
         endpoint: &Endpoint,
     ) -> Result<(), ControlError> {
-        let link = match endpoint.host_ifindex {
-            0 => self.netlink.find(&id.host_ifname()).await?,
-            index => self.netlink.find_index(index).await?,
-        };
-        match link.filter(Link::is_endpoint_side) {
+        match self.host_side(id, endpoint).await? {
             Some(link) => Ok(self.netlink.delete(link.index).await?),
             None => Ok(()),
         }
     }
 
     /// Puts the program back onto those of an uplink's endpoints that have lost it.
-    pub(super) fn rehook_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
+    pub(super) async fn rehook_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
         let pins = self.pins(uplink);
-        let attached = self.uplink(uplink)?;
-        let (device, hook) = (attached.endpoint_device, attached.hook);
-        if hook == Hook::Clsact && device == EndpointDevice::Veth {
-            // Filters are not pinned, and attaching replaces what is there.
-            return self.restore_endpoints(uplink);
-        }
         for (id, endpoint) in self.state.endpoints_on(uplink) {
-            let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
-            if pins.holds(&ifname).is_none() {
-                pins.remove_link(&ifname)?;
-                attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
+            let pin = id.host_ifname();
+            // Filters are not pinned, and attaching them replaces what is there.
+            if pins.holds(&pin).is_none() {
+                pins.remove_link(&pin)?;
+                self.hook_endpoint(uplink, id, endpoint).await?;
             }
         }
         Ok(())
     }
 
     /// Puts new programs onto an uplink's endpoints.
-    pub(super) fn restore_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
-        let pins = self.pins(uplink);
+    pub(super) async fn restore_endpoints(&self, uplink: &str) -> Result<(), ControlError> {
+        for (id, endpoint) in self.state.endpoints_on(uplink) {
+            self.hook_endpoint(uplink, id, endpoint).await?;
+        }
+        Ok(())
+    }
+
+    async fn hook_endpoint(
+        &self,
+        uplink: &str,
+        id: &EndpointId,
+        endpoint: &Endpoint,
+    ) -> Result<(), ControlError> {
         let attached = self.uplink(uplink)?;
         let (device, hook) = (attached.endpoint_device, attached.hook);
-        for (id, endpoint) in self.state.endpoints_on(uplink) {
-            let (ifname, ifindex) = (id.host_ifname(), endpoint.host_ifindex);
-            attach::endpoint(&pins, device, hook, &ifname, ifindex)?;
+        if let Some(host) = self.host_side(id, endpoint).await? {
+            let pins = self.pins(uplink);
+            let pin = pins.link(&id.host_ifname());
+            attach::endpoint(&pins, device, hook, &host.name, host.index, &pin)?;
         }
         Ok(())
     }
@@ -219,8 +235,8 @@ impl Vnet {
         &self,
         uplink: &str,
     ) -> Result<Option<EndpointDevice>, ControlError> {
-        for (id, _) in self.state.endpoints_on(uplink) {
-            let link = self.netlink.find(&id.host_ifname()).await?;
+        for (id, endpoint) in self.state.endpoints_on(uplink) {
+            let link = self.host_side(id, endpoint).await?;
             let device = link.and_then(|link| EndpointDevice::from_name(&link.kind?));
             if device.is_some() {
                 return Ok(device);

@@ -31,7 +31,7 @@ impl Vnet {
             return Ok(());
         };
         if self.uplink(&attached.uplink)?.programs == attached.programs {
-            self.replace(&link, LevelFilter::Off)?;
+            self.replace(&link, LevelFilter::Off).await?;
         }
         Ok(())
     }

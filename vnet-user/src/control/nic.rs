@@ -18,13 +18,13 @@ impl Vnet {
             });
         };
         let mut refused = Refused::default();
-        // Each round but the last finds one more thing refused, of two.
+        // Each round but the last finds one more thing refused, of two, and what is refused is not asked for again.
         loop {
             let now = self.nic_status(&link).await?;
             let ours = self.uplink(iface)?.nic.clone();
-            let wanted = nic::wanted(&self.state, iface, &ours, &now, refused);
-            if wanted.promiscuous && !now.promiscuous {
-                let why = nic::why_promiscuous(&self.state, iface, &now, refused);
+            let (wanted, why) = nic::wanted(&self.state, iface, &ours, &now, refused);
+            if let (false, Some(why)) = (now.promiscuous, why) {
+                let why = why.describe();
                 let notice = format!("{iface}: promiscuous mode on, because {why}");
                 self.notices.push(notice);
             }

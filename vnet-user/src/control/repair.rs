@@ -48,7 +48,7 @@ impl Vnet {
             Ok(link) => {
                 let rows = Rows::wanted(&self.state, uplink);
                 Maps::open(&self.pins(uplink))?.reconcile(&rows)?;
-                self.fit_variant(&link)?;
+                self.fit_variant(&link).await?;
                 self.apply_nic(uplink).await?;
             }
             Err(error) if error.is_not_running() => {}

@@ -17,7 +17,7 @@ use crate::{
 impl Vnet {
     /// Replaces an attached uplink's programs, if they are of another build, log level or variant. Links stay, and maps
     /// of the same layout, so no frame is lost.
-    pub(super) fn replace(
+    pub(super) async fn replace(
         &mut self,
         link: &Link,
         log_level: log::LevelFilter,
@@ -52,10 +52,10 @@ impl Vnet {
         }
         attached.loaded = Some(if same_layout {
             let mut programs = load::load(options, &pins)?;
-            self.swap_programs(&mut programs, &link.name)?;
+            self.swap_programs(&mut programs, &link.name).await?;
             programs
         } else {
-            self.replace_maps(options, &link.name, &pins)?
+            self.replace_maps(options, &link.name, &pins).await?
         });
         let uplink = self.uplink_mut(&link.name)?;
         uplink.programs = build;
@@ -68,7 +68,7 @@ impl Vnet {
 
     /// Replaces an attached uplink's programs, if its networks need other features of them now. Those that log are
     /// replaced by quiet ones, since only the process that loaded them reads their log.
-    pub(super) fn fit_variant(&mut self, link: &Link) -> Result<(), ControlError> {
+    pub(super) async fn fit_variant(&mut self, link: &Link) -> Result<(), ControlError> {
         let uplink = self.uplink(&link.name)?;
         if uplink.variant == Variant::wanted(&self.state, &link.name) {
             return Ok(());
@@ -79,12 +79,12 @@ impl Vnet {
                 link.name
             ));
         }
-        self.replace(link, log::LevelFilter::Off).map(drop)
+        self.replace(link, log::LevelFilter::Off).await.map(drop)
     }
 
     /// Goes over to maps of this build's layout: they are filled before any program reads them, so no frame is lost, but
     /// counters begin anew.
-    fn replace_maps(
+    async fn replace_maps(
         &self,
         options: LoadOptions,
         iface: &str,
@@ -95,25 +95,26 @@ impl Vnet {
         next.create()?;
         let mut programs = load::load(options, &next)?;
         Maps::open(&next)?.reconcile(&Rows::wanted(&self.state, iface))?;
-        self.swap_programs(&mut programs, iface)?;
+        self.swap_programs(&mut programs, iface).await?;
         next.take_over(pins)?;
         Ok(programs)
     }
 
-    fn swap_programs(&self, programs: &mut Programs, iface: &str) -> Result<(), ControlError> {
+    async fn swap_programs(
+        &self,
+        programs: &mut Programs,
+        iface: &str,
+    ) -> Result<(), ControlError> {
         let pins = self.pins(iface);
         let uplink = self.uplink(iface)?;
+        let (hook, device) = (uplink.hook, uplink.endpoint_device);
         replace::pinned(programs, &pins)?;
-        replace::uplink(programs, uplink.hook, iface, &pins)?;
-        for (id, _) in self.state.endpoints_on(iface) {
-            let host_ifname = id.host_ifname();
-            replace::endpoint(
-                programs,
-                uplink.endpoint_device,
-                uplink.hook,
-                &host_ifname,
-                &pins,
-            )?;
+        replace::uplink(programs, hook, iface, &pins)?;
+        for (id, endpoint) in self.state.endpoints_on(iface) {
+            if let Some(host) = self.host_side(id, endpoint).await? {
+                let link = pins.link(&id.host_ifname());
+                replace::endpoint(programs, device, hook, &host.name, &link)?;
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{ControlError, Vnet};
 use crate::{
     link::Link,
-    model::{EndpointId, Segment, Traffic},
+    model::{EndpointId, Segment, Traffic, state::Phase},
 };
 
 /// One uplink's counts.
@@ -52,10 +52,8 @@ pub struct EndpointStats {
 pub struct Lost {
     /// The uplink's own `tx_dropped`, of all that leaves by it.
     pub uplink: u64,
-    /// The endpoints' links', summed.
-    pub endpoints: u64,
-    /// Full backlogs of the whole host (`softnet_stat`, second column). Those on the way to containers are in
-    /// `endpoints` too.
+    /// Full backlogs of the whole host (`softnet_stat`, second column). Those on the way to containers are among what the
+    /// endpoints' links lost too.
     pub softnet: u64,
 }
 
@@ -66,18 +64,11 @@ impl Vnet {
     ///
     /// When `iface` is not attached, or counters can't be read.
     pub async fn stats(&self, iface: Option<&str>) -> Result<Vec<UplinkStats>, ControlError> {
-        let asked = match iface {
-            Some(iface) => Some(self.uplink_name(iface).await?),
-            None => None,
-        };
-        if let Some(name) = &asked {
-            self.uplink(name)?;
-        }
+        let names = self.uplinks_asked_for(iface).await?;
         let links = self.netlink.list().await?;
         let dropped: BTreeMap<u32, u64> = links.iter().map(dropped).collect();
         let softnet = softnet_dropped()?;
-        let names = self.state().uplinks.keys();
-        let names = names.filter(|name| asked.as_ref().is_none_or(|asked| asked == *name));
+        let names = names.iter();
         names
             .map(|name| self.uplink_stats(name, &dropped, softnet))
             .collect()
@@ -115,7 +106,6 @@ impl Vnet {
             segments: segments.into_values().collect(),
             lost: Lost {
                 uplink: lost_by(self.uplink(name)?.ifindex),
-                endpoints: endpoints.iter().map(|endpoint| endpoint.lost).sum(),
                 softnet,
             },
             endpoints,
@@ -153,7 +143,8 @@ impl Vnet {
         };
         let network = self.network(&endpoint.network)?;
         let (uplink, segment) = (network.uplink.clone(), network.number);
-        if endpoint.host_ifindex == 0 {
+        if endpoint.phase == Phase::Adding {
+            // Its number may still count for who had it before.
             return Ok(());
         }
         if let Some(maps) = self.maps(&uplink)? {

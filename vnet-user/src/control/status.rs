@@ -111,32 +111,23 @@ impl Vnet {
         &self,
         iface: Option<&str>,
     ) -> Result<Vec<UplinkStatus>, ControlError> {
-        let iface = match iface {
-            Some(iface) => Some(self.uplink_name(iface).await?),
-            None => None,
-        };
-        if let Some(iface) = &iface {
-            self.uplink(iface)?;
-        }
         let mut found = Vec::new();
-        for (name, uplink) in &self.state.uplinks {
-            if iface.as_ref().is_some_and(|iface| iface != name) {
-                continue;
-            }
+        for name in self.uplinks_asked_for(iface).await? {
+            let uplink = self.uplink(&name)?;
             found.push(UplinkStatus {
-                name: name.clone(),
                 ifindex: uplink.ifindex,
-                datapath: self.datapath_status(name).await?,
+                datapath: self.datapath_status(&name).await?,
                 hook: uplink.hook.name(),
                 endpoint_device: uplink.endpoint_device.name(),
                 variant: uplink.variant,
                 nic: uplink.nic.clone(),
-                networks: self.networks_where(|network| network.uplink == *name),
-                endpoints: self.endpoints_where(|network, _| network.uplink == *name)?,
-                reasons: match self.maps(name)? {
+                networks: self.networks_where(|network| network.uplink == name),
+                endpoints: self.endpoints_where(|network, _| network.uplink == name)?,
+                reasons: match self.maps(&name)? {
                     Some(maps) => maps.reasons()?,
                     None => BTreeMap::new(),
                 },
+                name,
             });
         }
         Ok(found)

@@ -17,6 +17,23 @@ impl Vnet {
         Ok(link.map_or_else(|| name.to_owned(), |link| link.name))
     }
 
+    /// The uplink of a name that the user gave, or all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotAttached`] when the one of that name is no uplink.
+    pub(super) async fn uplinks_asked_for(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<String>, ControlError> {
+        let Some(name) = name else {
+            return Ok(self.state.uplinks.keys().cloned().collect());
+        };
+        let name = self.uplink_name(name).await?;
+        self.uplink(&name)?;
+        Ok(vec![name])
+    }
+
     pub(super) fn uplink(&self, iface: &str) -> Result<&Uplink, ControlError> {
         self.state
             .uplinks

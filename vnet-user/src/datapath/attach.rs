@@ -63,21 +63,21 @@ pub fn detach_clsact(uplink: &str) -> Result<(), DatapathError> {
     }
 }
 
-/// Attaches the pinned `from_endpoint` to the host side of an endpoint's link.
+/// Attaches the pinned `from_endpoint` to the host side of an endpoint's link, and pins the attachment as `link`.
 pub fn endpoint(
     pins: &Pins,
     device: EndpointDevice,
     hook: Hook,
     host_ifname: &str,
     host_ifindex: u32,
+    link: &Path,
 ) -> Result<(), DatapathError> {
     let path = pins.program(FROM_ENDPOINT);
     let mut program = SchedClassifier::from_pin(&path)
         .map_err(DatapathError::program(format!("open {}", path.display())))?;
-    let link = pins.link(host_ifname);
     match (device, hook) {
-        (EndpointDevice::Netkit, _) => netkit::attach_peer(&program, host_ifindex, Some(&link)),
-        (EndpointDevice::Veth, Hook::Tcx) => match by_tcx(&mut program, host_ifname, &link)? {
+        (EndpointDevice::Netkit, _) => netkit::attach_peer(&program, host_ifindex, Some(link)),
+        (EndpointDevice::Veth, Hook::Tcx) => match by_tcx(&mut program, host_ifname, link)? {
             true => Ok(()),
             false => by_clsact(&mut program, host_ifname),
         },

@@ -103,15 +103,15 @@ impl Pins {
     ///
     /// [`DatapathError::NotBpffs`] where no BPF file system is mounted.
     pub fn check(&self) -> Result<(), DatapathError> {
-        if let Some(parent) = self.dir.parent()
-            && parent.to_string_lossy().contains('.')
-        {
-            return Err(DatapathError::Dot {
-                path: parent.to_owned(),
-            });
-        }
         let existing = self.dir.ancestors().find(|path| path.exists());
         let existing = existing.unwrap_or(&self.dir);
+        // What is there already was taken by its file system; what is still to be made must be.
+        let missing = self.dir.strip_prefix(existing).unwrap_or(&self.dir);
+        if missing.to_string_lossy().contains('.') {
+            return Err(DatapathError::Dot {
+                path: self.dir.clone(),
+            });
+        }
         let kind = nix::sys::statfs::statfs(existing).map_err(|errno| {
             DatapathError::io(format!("look at {}", existing.display()), errno.into())
         })?;

@@ -29,18 +29,18 @@ pub fn uplink(ebpf: &mut Ebpf, hook: Hook, uplink: &str, pins: &Pins) -> Result<
     }
 }
 
-/// Replaces the program of one endpoint.
+/// Replaces the program of one endpoint, whose attachment is pinned as `link`.
 pub fn endpoint(
     ebpf: &mut Ebpf,
     device: EndpointDevice,
     hook: Hook,
     host_ifname: &str,
-    pins: &Pins,
+    link: &Path,
 ) -> Result<(), DatapathError> {
     let program = program(ebpf, FROM_ENDPOINT)?;
     match (device, hook) {
-        (EndpointDevice::Netkit, _) => netkit::replace(program, &pins.link(host_ifname)),
-        (EndpointDevice::Veth, Hook::Tcx) => by_link(program, &pins.link(host_ifname)),
+        (EndpointDevice::Netkit, _) => netkit::replace(program, link),
+        (EndpointDevice::Veth, Hook::Tcx) => by_link(program, link),
         (EndpointDevice::Veth, Hook::Clsact) => by_clsact(program, host_ifname),
     }
 }

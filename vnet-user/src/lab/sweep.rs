@@ -4,16 +4,12 @@
 
 use std::{fs, path::Path, process, sync::Once, thread};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::{binary::remove_pins, namespace};
+use crate::interrupt::{INTERRUPTED, Interrupt};
 
 /// Where labs leave names: namespaces, pins, and the state of a binary.
 const NETNS: &str = "/run/netns";
 const BPFFS: &str = "/sys/fs/bpf";
-
-/// Exit code of a program that ended at the user's wish: 128 and the number of SIGINT, as shells have it.
-const INTERRUPTED: i32 = 130;
 
 /// Removes what dead processes left; from now on SIGINT, SIGTERM and SIGHUP remove what this process's labs made, and
 /// end it. For programs that do not handle signals themselves, such as tests. Only the first call counts.
@@ -37,7 +33,7 @@ pub fn sweep_dead(lab: &str) {
 
 fn end(lab: &str) {
     sweep(lab, |pid| pid == process::id());
-    process::exit(INTERRUPTED);
+    process::exit(INTERRUPTED.into());
 }
 
 fn wait_for_signal() -> std::io::Result<()> {
@@ -45,14 +41,7 @@ fn wait_for_signal() -> std::io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-        }
+        Interrupt::listen()?.wait().await;
         Ok(())
     })
 }

@@ -60,22 +60,24 @@ pub struct Refused {
     pub unicast: bool,
 }
 
-/// Why the NIC must let all through, for people; nothing where it must not.
-pub fn why_promiscuous(
-    state: &State,
-    uplink: &str,
-    now: &NicStatus,
-    refused: Refused,
-) -> &'static str {
-    let tagged = state
-        .networks_on(uplink)
-        .any(|(_, network)| network.segment.vlan.is_some());
-    if tagged && (now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter) {
-        "its rx-vlan-filter drops VLANs and the driver does not let it be switched off"
-    } else if refused.unicast {
-        "its unicast filter takes no more addresses"
-    } else {
-        "a passthru endpoint gets what is for any address"
+/// Why the NIC must let all frames through, where it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyPromiscuous {
+    VlanFilter,
+    UnicastFilter,
+    Passthru,
+}
+
+impl WhyPromiscuous {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::VlanFilter => {
+                "its rx-vlan-filter drops VLANs and the driver does not let it be switched off"
+            }
+            Self::UnicastFilter => "its unicast filter takes no more addresses",
+            Self::Passthru => "a passthru endpoint gets what is for any address",
+        }
     }
 }
 
@@ -86,7 +88,7 @@ pub fn wanted(
     ours: &NicChanges,
     now: &NicStatus,
     refused: Refused,
-) -> NicChanges {
+) -> (NicChanges, Option<WhyPromiscuous>) {
     let tagged = state
         .networks_on(uplink)
         .any(|(_, network)| network.segment.vlan.is_some());
@@ -99,20 +101,29 @@ pub fn wanted(
             _ => _ = macs.insert(endpoint.mac),
         }
     }
-    let users_promiscuous = now.promiscuous && !ours.promiscuous;
-    let users_allmulticast = now.allmulticast && !ours.allmulticast;
     let filter = tagged && (now.vlan_filter != VlanFilter::Off || ours.vlan_filter_off);
     let filter_stays = now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter;
-    let unicast_fails = refused.unicast && !macs.is_empty();
-    NicChanges {
-        promiscuous: !users_promiscuous && (filter && filter_stays || unicast_fails || passthru),
-        allmulticast: !users_allmulticast && (passthru || !macs.is_empty()),
+    let why = if filter && filter_stays {
+        Some(WhyPromiscuous::VlanFilter)
+    } else if refused.unicast && !macs.is_empty() {
+        Some(WhyPromiscuous::UnicastFilter)
+    } else {
+        passthru.then_some(WhyPromiscuous::Passthru)
+    };
+    let users_promiscuous = now.promiscuous && !ours.promiscuous;
+    let users_allmulticast = now.allmulticast && !ours.allmulticast;
+    let hears_groups = passthru || !macs.is_empty();
+    let is_ours = |mac: &MacAddr| match now.unicast.contains(mac) {
+        true => ours.unicast.contains(mac),
+        false => !refused.unicast,
+    };
+    let changes = NicChanges {
+        promiscuous: !users_promiscuous && why.is_some(),
+        allmulticast: !users_allmulticast && hears_groups,
         vlan_filter_off: filter && !filter_stays,
-        unicast: macs
-            .into_iter()
-            .filter(|mac| ours.unicast.contains(mac) || !now.unicast.contains(mac))
-            .collect(),
-    }
+        unicast: macs.into_iter().filter(is_ours).collect(),
+    };
+    (changes, why)
 }
 
 /// The way from what is to what is wanted. What is so already, whoever made it, is no step.
@@ -209,7 +220,7 @@ mod tests {
     }
 
     fn plan(state: &State, ours: &NicChanges, now: &NicStatus) -> (NicChanges, Vec<NicStep>) {
-        let wanted = wanted(state, "enp0s8", ours, now, Refused::default());
+        let (wanted, _) = wanted(state, "enp0s8", ours, now, Refused::default());
         let steps = steps(ours, &wanted, now);
         (wanted, steps)
     }
@@ -227,7 +238,7 @@ mod tests {
                 unicast: false,
             };
             let ours = NicChanges::default();
-            let wanted = wanted(&state(vlan, false), "enp0s8", &ours, &now, refused);
+            let (wanted, _) = wanted(&state(vlan, false), "enp0s8", &ours, &now, refused);
             (wanted.promiscuous, wanted.vlan_filter_off)
         };
         use VlanFilter::{Fixed, Off, On};
@@ -313,12 +324,26 @@ mod tests {
             unicast: true,
             vlan_filter: false,
         };
-        let ours = NicChanges::default();
-        let with = |with_endpoint| {
+        let with = |with_endpoint, ours: &NicChanges| {
             let state = state(None, with_endpoint);
-            wanted(&state, "enp0s8", &ours, &plain(), refused).promiscuous
+            wanted(&state, "enp0s8", ours, &plain(), refused)
         };
-        assert!(with(true));
-        assert!(!with(false));
+        let ours = NicChanges::default();
+        let (changes, why) = with(true, &ours);
+        assert_eq!(why, Some(WhyPromiscuous::UnicastFilter));
+        assert!(changes.promiscuous);
+        // What was written down before it was refused is not tried again and again.
+        let written = NicChanges {
+            unicast: [mac()].into(),
+            ..ours.clone()
+        };
+        let (changes, _) = with(true, &written);
+        let steps = steps(&written, &changes, &plain());
+        let open = [
+            NicStep::SetPromiscuous(true),
+            NicStep::SetAllmulticast(true),
+        ];
+        assert_eq!(steps, open);
+        assert_eq!(with(false, &ours), (NicChanges::default(), None));
     }
 }
