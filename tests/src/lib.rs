@@ -29,6 +29,7 @@ mod kill_rounds;
 pub mod machine;
 mod nic_state;
 pub mod oracle;
+mod priority_filter;
 mod reflector;
 mod running;
 mod syscall;
@@ -40,6 +41,7 @@ pub use flow::{Flow, Source};
 pub use foreground::Foreground;
 pub use kill_rounds::kill_at_each_change;
 pub use nic_state::{NicState, unicast_filter};
+pub use priority_filter::hear_only;
 pub use reflector::Reflector;
 pub use running::Running;
 

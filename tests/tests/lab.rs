@@ -26,6 +26,7 @@ mod lab {
     mod offload;
     mod oracle;
     mod outside;
+    mod priority;
     mod programs;
     mod reattach;
     mod refuse;

@@ -7,3 +7,7 @@ pub const EXTRA_MACS: u8 = 2;
 /// In source mode: the segment's other endpoints and the host do not get what this one hears
 /// (`MACVLAN_FLAG_NODST`).
 pub const NODST: u8 = 4;
+/// The endpoint has rows in `ingress_priorities`.
+pub const INGRESS_PRIORITY: u8 = 8;
+/// The endpoint has rows in `egress_priorities`.
+pub const EGRESS_PRIORITY: u8 = 16;

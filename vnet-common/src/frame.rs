@@ -9,6 +9,8 @@ pub const ETHER_TYPE_8021Q: u16 = 0x8100;
 pub const ETHER_TYPE_8021AD: u16 = 0x88A8;
 /// The VLAN id's bits in a tag's control information, below PCP and DEI (IEEE 802.1Q clause 9.6).
 pub const VLAN_ID_MASK: u16 = 0x0FFF;
+/// Where the priority code point begins in a tag's control information.
+pub const PCP_SHIFT: u16 = 13;
 
 /// A VLAN tag, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,12 @@ impl Tag {
     #[inline(always)]
     pub const fn vlan(self) -> u16 {
         self.tci & VLAN_ID_MASK
+    }
+
+    /// The priority code point, 0 to 7.
+    #[inline(always)]
+    pub const fn pcp(self) -> u16 {
+        self.tci >> PCP_SHIFT
     }
 }
 

@@ -10,14 +10,17 @@ pub mod flags;
 mod frame;
 mod maps;
 pub mod mode;
+pub mod note;
 mod reason;
 pub mod rules;
 
-pub use frame::{ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, Tag, VLAN_ID_MASK, is_group};
+pub use frame::{
+    ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, PCP_SHIFT, Tag, VLAN_ID_MASK, is_group,
+};
 pub use maps::{
-    AllowedMacKey, Counters, Endpoint, FIRST_QINQ_SEGMENT, FdbKey, FloodKey, LAYOUT,
-    MAX_ALLOWED_MACS, MAX_ENDPOINTS, MAX_FLOOD_SLOTS, MAX_QINQ_SEGMENTS, MAX_SEGMENTS,
-    MAX_SOURCE_SLOTS, MAX_SOURCES, QinqEntry, QinqKey, Receiver, Segment, SegmentKey, SourceKey,
-    UNTAGGED,
+    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT, FdbKey, FloodKey,
+    IngressPriorityKey, LAYOUT, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS,
+    MAX_FLOOD_SLOTS, MAX_INGRESS_PRIORITIES, MAX_QINQ_SEGMENTS, MAX_SEGMENTS, MAX_SOURCE_SLOTS,
+    MAX_SOURCES, QinqEntry, QinqKey, Receiver, Segment, SegmentKey, SourceKey, UNTAGGED,
 };
 pub use reason::{Effect, Reason};

@@ -20,6 +20,10 @@ pub const MAX_SOURCES: usize = 16384;
 pub const MAX_SOURCE_SLOTS: usize = 64;
 /// Addresses beside their own that endpoints may send from, on one uplink.
 pub const MAX_ALLOWED_MACS: usize = 16384;
+/// A row for each of an endpoint's eight priority code points.
+pub const MAX_INGRESS_PRIORITIES: usize = MAX_ENDPOINTS * 8;
+/// Priorities that endpoints have a priority code point for, on one uplink.
+pub const MAX_EGRESS_PRIORITIES: usize = MAX_ENDPOINTS * 16;
 
 macro_rules! map_types {
     ($($(#[doc = $doc:literal])+ pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)+ })+) => {$(
@@ -54,6 +58,8 @@ pub const LAYOUT: u64 = {
         MAX_QINQ_SEGMENTS,
         MAX_SOURCES,
         MAX_ALLOWED_MACS,
+        MAX_INGRESS_PRIORITIES,
+        MAX_EGRESS_PRIORITIES,
     ];
     let mut index = 0;
     while index < sizes.len() {
@@ -136,7 +142,9 @@ map_types! {
         /// The endpoint that has the whole segment, in passthru mode; else 0.
         pub passthru_ifindex: u32,
         /// Its number.
-        pub passthru_endpoint: u32,
+        pub passthru_endpoint: u16,
+        /// Its flags, see [`crate::flags`].
+        pub passthru_flags: u16,
     }
 
     /// Key of `qinq`: the tags of a segment that has two.
@@ -173,6 +181,22 @@ map_types! {
         /// The endpoint's number.
         pub endpoint: u16,
         pub mac: Mac,
+    }
+
+    /// Key of `ingress_priorities`, whose value is an `skb->priority`.
+    pub struct IngressPriorityKey {
+        /// The endpoint's number.
+        pub endpoint: u16,
+        /// The priority code point, 0 to 7.
+        pub pcp: u16,
+    }
+
+    /// Key of `egress_priorities`, whose value is a priority code point.
+    pub struct EgressPriorityKey {
+        /// The endpoint's number.
+        pub endpoint: u16,
+        /// `skb->priority`, as far as [`crate::note::MAX_PRIORITY`].
+        pub priority: u16,
     }
 
     /// Value of `counters`, per CPU. `rx` is towards the container, as its own interface counts.

@@ -169,9 +169,9 @@ impl Segment {
     fn passthru(&self) -> Receiver {
         Receiver {
             ifindex: self.passthru_ifindex,
-            endpoint: self.passthru_endpoint as u16,
+            endpoint: self.passthru_endpoint,
             mode: mode::PASSTHRU,
-            flags: 0,
+            flags: self.passthru_flags as u8,
         }
     }
 }

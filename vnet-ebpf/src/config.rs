@@ -16,6 +16,9 @@ static HAS_QINQ: Global<u8> = Global::new(0);
 static HAS_SOURCE_MODE: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
+static HAS_PRIORITIES: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
 static REINJECT_RESTORED: Global<u8> = Global::new(0);
 
 /// The uplink's interface.
@@ -40,6 +43,18 @@ pub fn has_qinq() -> bool {
 #[inline(always)]
 pub fn has_source_mode() -> bool {
     HAS_SOURCE_MODE.load() != 0
+}
+
+/// True if a network maps priorities.
+#[inline(always)]
+pub fn has_priorities() -> bool {
+    HAS_PRIORITIES.load() != 0
+}
+
+/// True if frames go with notes between the ends of an endpoint's link.
+#[inline(always)]
+pub fn has_notes() -> bool {
+    has_priorities() || has_source_mode()
 }
 
 /// True where a frame whose second tag was pushed back can't just go on. Before Linux 6.12 that push leaves

@@ -6,7 +6,7 @@ use vnet_common::{
     rules::Place,
 };
 
-use crate::{HAND_ON, config, count, drop_counted, tables, vlan};
+use crate::{HAND_ON, config, count, drop_counted, note, priority, tables, vlan};
 
 /// The mark of a frame on its way back in.
 const REINJECTED: u32 = u32::from_be_bytes(*b"vnet");
@@ -22,12 +22,13 @@ pub fn from_uplink(
     modes: u8,
     except: u16,
 ) -> i32 {
-    let mark = mark(ctx);
+    let own = HostsOwn::take(ctx);
     if vlan::pop(ctx, place).is_err() {
         return drop_counted(Reason::TagFailed);
     }
-    copies(ctx, place.segment, segment.flood_slots, modes, except);
-    ctx.set_mark(mark);
+    let pcp = priority::pcp(frame, place);
+    copies(ctx, place.segment, segment.flood_slots, modes, except, pcp);
+    own.give_back(ctx);
     match vlan::restore(ctx, place, frame) {
         Ok(()) => go_on(ctx, frame),
         Err(_) => drop_counted(Reason::TagFailed),
@@ -58,12 +59,14 @@ pub fn was_reinjected(ctx: &TcContext) -> bool {
 /// Copies for all endpoints of the sender's segment in bridge mode but itself.
 #[inline(always)]
 pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment) {
+    ctx.set_mark(0);
     copies(
         ctx,
         sender.segment,
         segment.flood_slots,
         mode::BRIDGE,
         sender.endpoint,
+        0,
     );
 }
 
@@ -85,11 +88,11 @@ pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
     if tables::listener(place.segment, &frame.src, 0).is_none() {
         return Listeners::None;
     }
-    let mark = mark(ctx);
+    let own = HostsOwn::take(ctx);
     if vlan::pop(ctx, place).is_err() {
         return Listeners::TagFailed;
     }
-    ctx.set_mark(0);
+    let pcp = priority::pcp(frame, place);
     let bytes = ctx.len();
     let mut any_flags = 0;
     for slot in 0..MAX_SOURCE_SLOTS as u32 {
@@ -97,12 +100,13 @@ pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
             break;
         };
         any_flags |= to.flags;
+        note::for_receiver(ctx, to, pcp, true);
         copy(ctx, to, bytes);
     }
     if any_flags & flags::NODST != 0 {
         return Listeners::Consumed;
     }
-    ctx.set_mark(mark);
+    own.give_back(ctx);
     match vlan::restore(ctx, place, frame) {
         Ok(()) => Listeners::GoOn,
         Err(_) => Listeners::TagFailed,
@@ -110,8 +114,7 @@ pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
 }
 
 #[inline(always)]
-fn copies(ctx: &TcContext, segment: u16, slots: u32, modes: u8, except: u16) {
-    ctx.set_mark(0);
+fn copies(ctx: &TcContext, segment: u16, slots: u32, modes: u8, except: u16, pcp: u16) {
     let bytes = ctx.len();
     for slot in 0..MAX_FLOOD_SLOTS as u32 {
         if slot >= slots {
@@ -121,6 +124,7 @@ fn copies(ctx: &TcContext, segment: u16, slots: u32, modes: u8, except: u16) {
             continue;
         };
         if to.mode & modes != 0 && to.endpoint != except {
+            note::for_receiver(ctx, to, pcp, false);
             copy(ctx, to, bytes);
         }
     }
@@ -134,6 +138,32 @@ fn copy(ctx: &TcContext, to: Receiver, bytes: u32) {
         // A copy that the link itself lost (`NET_XMIT_DROP`, and others above zero) is in the link's own count.
         Ok(()) | Err(1..) => count::rx(to.endpoint, bytes),
         Err(_) => count::reason(Reason::CloneFailed),
+    }
+}
+
+/// What the host's own rules have written on a frame: it means nothing in a container, and goes on with the frame itself.
+struct HostsOwn {
+    mark: u32,
+    tc_index: u32,
+}
+
+impl HostsOwn {
+    #[inline(always)]
+    fn take(ctx: &TcContext) -> Self {
+        let own = Self {
+            mark: mark(ctx),
+            tc_index: note::tc_index(ctx),
+        };
+        ctx.set_mark(0);
+        own
+    }
+
+    #[inline(always)]
+    fn give_back(self, ctx: &TcContext) {
+        ctx.set_mark(self.mark);
+        if config::has_notes() {
+            note::set_tc_index(ctx, self.tc_index);
+        }
     }
 }
 

@@ -5,10 +5,13 @@
 #![no_main]
 
 mod config;
+mod container;
 mod count;
 mod deliver;
 mod flood;
 mod frame;
+mod note;
+mod priority;
 mod tables;
 mod vlan;
 
@@ -55,11 +58,17 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
     }
     match rules::from_uplink(&frame, place.segment, &tables::Maps) {
         FromUplink::Deliver(to) => match vlan::pop(&ctx, place) {
-            Ok(()) => deliver::from_uplink(&ctx, to),
+            Ok(()) => {
+                note::for_receiver(&ctx, to, priority::pcp(&frame, place), false);
+                deliver::from_uplink(&ctx, to)
+            }
             Err(_) => drop_counted(Reason::TagFailed),
         },
         FromUplink::Return(to) => match vlan::pop(&ctx, place) {
-            Ok(()) => deliver::group(&ctx, to),
+            Ok(()) => {
+                note::for_receiver(&ctx, to, priority::pcp(&frame, place), false);
+                deliver::group(&ctx, to)
+            }
             Err(_) => drop_counted(Reason::TagFailed),
         },
         FromUplink::Flood {
@@ -102,16 +111,32 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
         return drop_counted(reason);
     }
     count::tx(sender.endpoint, ctx.len());
+    let pcp = priority::egress(&ctx, &sender);
+    note::clear(&ctx);
     if let FromEndpoint::Deliver(to) = way {
         return deliver::from_endpoint(&ctx, to);
     }
     if let FromEndpoint::Flood(segment) = way {
         flood::to_siblings(&ctx, &sender, segment);
     }
-    if vlan::push(&ctx, &sender).is_err() {
+    if vlan::push(&ctx, &sender, pcp).is_err() {
         return drop_counted(Reason::TagFailed);
     }
     deliver::to_wire(&ctx)
+}
+
+/// Frames that come into a container: ingress of its end of the link.
+#[classifier]
+pub fn enter_container(ctx: TcContext) -> i32 {
+    container::enter(&ctx);
+    HAND_ON
+}
+
+/// Frames that a container sends: egress of its end of the link.
+#[classifier]
+pub fn leave_container(ctx: TcContext) -> i32 {
+    container::leave(&ctx);
+    HAND_ON
 }
 
 /// Lets a frame go on untouched, and says why.

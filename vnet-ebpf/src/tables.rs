@@ -11,7 +11,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use vnet_common::{
-    AllowedMacKey, Counters, Endpoint, FdbKey, FloodKey, MAX_ALLOWED_MACS, MAX_ENDPOINTS,
+    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
+    MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_INGRESS_PRIORITIES,
     MAX_QINQ_SEGMENTS, MAX_SEGMENTS, MAX_SOURCES, Mac, QinqEntry, QinqKey, Reason, Receiver,
     Segment, SegmentKey, SourceKey, rules::Tables,
 };
@@ -39,6 +40,14 @@ static SOURCES: HashMap<SourceKey, Receiver, MAX_SOURCES, NO_PREALLOC> = HashMap
 
 #[btf_map(name = "allowed_macs")]
 static ALLOWED_MACS: HashMap<AllowedMacKey, u32, MAX_ALLOWED_MACS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "ingress_priorities")]
+static INGRESS_PRIORITIES: HashMap<IngressPriorityKey, u32, MAX_INGRESS_PRIORITIES, NO_PREALLOC> =
+    HashMap::new();
+
+#[btf_map(name = "egress_priorities")]
+static EGRESS_PRIORITIES: HashMap<EgressPriorityKey, u32, MAX_EGRESS_PRIORITIES, NO_PREALLOC> =
+    HashMap::new();
 
 #[btf_map(name = "counters")]
 pub static COUNTERS: PerCpuArray<Counters, MAX_ENDPOINTS> = PerCpuArray::new();
@@ -105,4 +114,20 @@ pub fn listener(segment: u16, mac: &Mac, slot: u16) -> Option<Receiver> {
     };
     // SAFETY: as above.
     unsafe { SOURCES.get(key).copied() }
+}
+
+/// The `skb->priority` that a priority code point means for an endpoint; 0 where its network says nothing of it.
+#[inline(always)]
+pub fn ingress_priority(endpoint: u16, pcp: u16) -> u32 {
+    let key = IngressPriorityKey { endpoint, pcp };
+    // SAFETY: as above.
+    unsafe { INGRESS_PRIORITIES.get(key).copied().unwrap_or(0) }
+}
+
+/// The priority code point that an `skb->priority` means for an endpoint; 0 where its network says nothing of it.
+#[inline(always)]
+pub fn egress_priority(endpoint: u16, priority: u16) -> u16 {
+    let key = EgressPriorityKey { endpoint, priority };
+    // SAFETY: as above.
+    unsafe { EGRESS_PRIORITIES.get(key).map_or(0, |pcp| *pcp as u16) }
 }

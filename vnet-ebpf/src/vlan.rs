@@ -36,9 +36,10 @@ pub fn restore(ctx: &TcContext, place: Place, frame: &Frame) -> Result<(), TagFa
     Ok(())
 }
 
-/// Puts the tags of the sender's segment outside of what the frame has.
+/// Puts the tags of the sender's segment outside of what the frame has, all with the same priority code point, which is
+/// in its place in a tag.
 #[inline(always)]
-pub fn push(ctx: &TcContext, sender: &Endpoint) -> Result<(), TagFailed> {
+pub fn push(ctx: &TcContext, sender: &Endpoint, pcp: u16) -> Result<(), TagFailed> {
     if sender.vlan == 0 {
         return Ok(());
     }
@@ -46,7 +47,7 @@ pub fn push(ctx: &TcContext, sender: &Endpoint) -> Result<(), TagFailed> {
         ctx,
         Tag {
             ethertype: ETHER_TYPE_8021Q,
-            tci: sender.vlan,
+            tci: sender.vlan | pcp,
         },
     )?;
     if config::has_qinq() && sender.outer_vlan != 0 {
@@ -54,7 +55,7 @@ pub fn push(ctx: &TcContext, sender: &Endpoint) -> Result<(), TagFailed> {
             ctx,
             Tag {
                 ethertype: sender.outer_ethertype,
-                tci: sender.outer_vlan,
+                tci: sender.outer_vlan | pcp,
             },
         )?;
     }

@@ -4,6 +4,7 @@
 //! command leaves behind, the next one finds and mends ([`repair`]).
 
 pub mod attach;
+mod container_end;
 mod detach;
 mod device;
 pub mod endpoint;

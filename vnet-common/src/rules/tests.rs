@@ -20,6 +20,7 @@ const SEGMENT: Segment = Segment {
     flood_slots: 2,
     passthru_ifindex: 0,
     passthru_endpoint: 0,
+    passthru_flags: 0,
 };
 const A_UNTAGGED: Receiver = receiver(1, mode::BRIDGE);
 const A_200: Receiver = receiver(2, mode::BRIDGE);
@@ -63,7 +64,8 @@ impl Tables for Lab {
             UNTAGGED | 200 | 201 | QINQ => Some(SEGMENT),
             300 => Some(Segment {
                 passthru_ifindex: X_300.ifindex,
-                passthru_endpoint: u32::from(X_300.endpoint),
+                passthru_endpoint: X_300.endpoint,
+                passthru_flags: 0,
                 ..SEGMENT
             }),
             _ => None,

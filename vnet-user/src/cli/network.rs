@@ -13,8 +13,8 @@ use super::{
 use crate::{
     control::{Dirs, Vnet, status::NetworkStatus},
     model::{
-        Guard, MacAddr, Mode, Network, NetworkRequest, OuterProtocol, Parent, VlanId,
-        network::NetworkChange, parent::SegmentOptions,
+        EgressMap, Guard, IngressMap, MacAddr, Mode, Network, NetworkRequest, OuterProtocol,
+        Parent, VlanId, network::NetworkChange, parent::SegmentOptions,
     },
 };
 
@@ -82,6 +82,12 @@ pub struct CreateArgs {
     /// In source mode: what an endpoint hears goes nowhere else, not to the host either.
     #[arg(long)]
     nodst: bool,
+    /// What a tag's priority (PCP) becomes in the container (`skb->priority`), as with VLAN devices: pairs such as 3:5,4:6.
+    #[arg(long, default_value = "none", value_name = "FROM:TO,…")]
+    ingress_qos_map: IngressMap,
+    /// What the priority of a container's frame becomes in the tag, as with VLAN devices: pairs such as 5:3,6:4.
+    #[arg(long, default_value = "none", value_name = "FROM:TO,…")]
+    egress_qos_map: EgressMap,
     /// A subnet of the network; may be repeated.
     #[arg(long = "subnet", value_name = "CIDR", value_parser = subnet)]
     subnets: Vec<IpNet>,
@@ -108,6 +114,12 @@ pub struct SetArgs {
     /// In source mode: whether what an endpoint hears goes nowhere else.
     #[arg(long, value_name = "BOOL")]
     nodst: Option<bool>,
+    /// What a tag's priority (PCP) becomes in the container; none for no map.
+    #[arg(long, value_name = "FROM:TO,…")]
+    ingress_qos_map: Option<IngressMap>,
+    /// What the priority of a container's frame becomes in the tag; none for no map.
+    #[arg(long, value_name = "FROM:TO,…")]
+    egress_qos_map: Option<EgressMap>,
     #[command(flatten)]
     format: Format,
 }
@@ -164,6 +176,8 @@ impl CreateArgs {
             guard,
             allowed_macs,
             nodst,
+            ingress_qos_map,
+            egress_qos_map,
             subnets,
             gateways,
             mtu,
@@ -184,6 +198,8 @@ impl CreateArgs {
             guard: guard.unwrap_or(mode.default_guard()),
             allowed_macs: allowed_macs.into_iter().collect(),
             nodst,
+            ingress_qos_map,
+            egress_qos_map,
             subnets,
             gateways,
             mtu,
@@ -205,9 +221,17 @@ impl SetArgs {
             mode,
             guard,
             nodst,
+            ingress_qos_map,
+            egress_qos_map,
             format,
         } = self;
-        let change = NetworkChange { mode, nodst, guard };
+        let change = NetworkChange {
+            mode,
+            nodst,
+            guard,
+            ingress_qos_map,
+            egress_qos_map,
+        };
         let mut vnet = open(dirs).await?;
         vnet.change_network(&name, &change).await?;
         format.print(&one(&vnet, &name)?, || name.clone())
@@ -230,6 +254,8 @@ fn print_one(network: &NetworkStatus) {
         guard,
         allowed_macs,
         nodst,
+        ingress_qos_map,
+        egress_qos_map,
         subnets,
         gateways,
         mtu,
@@ -245,6 +271,8 @@ fn print_one(network: &NetworkStatus) {
         ("guard", guard.name().to_owned()),
         ("allowed MACs", output::list(allowed_macs)),
         ("nodst", nodst.to_string()),
+        ("ingress-qos-map", ingress_qos_map.to_string()),
+        ("egress-qos-map", egress_qos_map.to_string()),
         ("subnets", output::list(subnets)),
         ("gateways", output::list(gateways)),
         (

@@ -181,6 +181,7 @@ impl Vnet {
         // From here on there is a datapath, to which endpoints can be added.
         load::pin(&mut programs, &pins)?;
         self.restore_endpoints(&link.name).await?;
+        self.rehook_containers(&link.name).await?;
         self.apply_nic(&link.name).await?;
         let variant = Variant::wanted(&self.state, &link.name);
         let uplink = self.uplink_mut(&link.name)?;

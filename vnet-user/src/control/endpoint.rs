@@ -142,6 +142,7 @@ impl Vnet {
         self.hook_endpoint(&network.uplink, id, &endpoint).await?;
         self.netlink.set_up(host.index).await?;
         self.settle(&network.uplink).await?;
+        self.hook_container(&network.uplink, id).await?;
         // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
         netns.run(|| configure(&endpoint, &network.gateways))?;
         self.endpoint_mut(id)?.phase = Phase::Ready;
@@ -156,7 +157,9 @@ impl Vnet {
         let mut failures = Failures::default();
         // First: a link whose program is gone would hand the container's frames to the host's stack.
         failures.note(self.delete_host_side(id, &endpoint).await);
-        failures.note(self.pins(&network.uplink).remove_link(&host_ifname));
+        let pins = self.pins(&network.uplink);
+        failures.note(pins.remove_link(&host_ifname));
+        failures.note(pins.remove_container_links(&host_ifname));
         failures.into_result()?;
         let retired = self.retire_counters(id);
         self.note(retired);

@@ -49,6 +49,7 @@ impl Vnet {
                 let rows = Rows::wanted(&self.state, uplink);
                 Maps::open(&self.pins(uplink))?.reconcile(&rows)?;
                 self.fit_variant(&link).await?;
+                self.hook_containers(uplink).await?;
                 self.apply_nic(uplink).await?;
             }
             Err(error) if error.is_not_running() => {}

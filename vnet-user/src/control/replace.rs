@@ -116,6 +116,6 @@ impl Vnet {
                 replace::endpoint(programs, device, hook, &host.name, &link)?;
             }
         }
-        Ok(())
+        self.rehook_containers(iface).await
     }
 }

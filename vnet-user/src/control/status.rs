@@ -11,7 +11,10 @@ use serde::Serialize;
 use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
-    model::{Endpoint, EndpointId, Guard, MacAddr, Mode, Network, Segment, Traffic, Variant},
+    model::{
+        EgressMap, Endpoint, EndpointId, Guard, IngressMap, MacAddr, Mode, Network, Segment,
+        Traffic, Variant,
+    },
 };
 
 /// One uplink with all that is on it.
@@ -69,6 +72,8 @@ pub struct NetworkStatus {
     pub guard: Guard,
     pub allowed_macs: BTreeSet<MacAddr>,
     pub nodst: bool,
+    pub ingress_qos_map: IngressMap,
+    pub egress_qos_map: EgressMap,
     pub subnets: Vec<IpNet>,
     pub gateways: Vec<IpAddr>,
     pub mtu: Option<u32>,
@@ -178,6 +183,8 @@ impl Vnet {
                 guard: network.guard,
                 allowed_macs: network.allowed_macs.clone(),
                 nodst: network.nodst,
+                ingress_qos_map: network.ingress_qos_map.clone(),
+                egress_qos_map: network.egress_qos_map.clone(),
                 subnets: network.subnets.clone(),
                 gateways: network.gateways.clone(),
                 mtu: network.mtu,

@@ -15,7 +15,7 @@ use aya::{
 
 use super::{
     error::DatapathError,
-    load::{FROM_ENDPOINT, FROM_UPLINK, program},
+    load::{ENTER_CONTAINER, FROM_ENDPOINT, FROM_UPLINK, LEAVE_CONTAINER, program},
     netkit,
     pins::Pins,
     replace,
@@ -30,12 +30,17 @@ pub(super) const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 1);
 /// Attaches `from_uplink` to the uplink's ingress by tcx. False where the kernel has none.
 pub fn uplink_by_tcx(ebpf: &mut Ebpf, uplink: &str, pins: &Pins) -> Result<bool, DatapathError> {
     let program = program(ebpf, FROM_UPLINK)?;
-    by_tcx(program, uplink, &pins.link(FROM_UPLINK))
+    by_tcx(
+        program,
+        uplink,
+        TcAttachType::Ingress,
+        &pins.link(FROM_UPLINK),
+    )
 }
 
 /// Attaches `from_uplink` to the uplink's ingress by clsact.
 pub fn uplink_by_clsact(ebpf: &mut Ebpf, uplink: &str) -> Result<(), DatapathError> {
-    by_clsact(program(ebpf, FROM_UPLINK)?, uplink)
+    by_clsact(program(ebpf, FROM_UPLINK)?, uplink, TcAttachType::Ingress)
 }
 
 /// Detaches the clsact filter of `from_uplink`. One that is gone is fine.
@@ -72,17 +77,46 @@ pub fn endpoint(
     host_ifindex: u32,
     link: &Path,
 ) -> Result<(), DatapathError> {
+    let ingress = TcAttachType::Ingress;
     let path = pins.program(FROM_ENDPOINT);
     let mut program = SchedClassifier::from_pin(&path)
         .map_err(DatapathError::program(format!("open {}", path.display())))?;
     match (device, hook) {
         (EndpointDevice::Netkit, _) => netkit::attach_peer(&program, host_ifindex, Some(link)),
-        (EndpointDevice::Veth, Hook::Tcx) => match by_tcx(&mut program, host_ifname, link)? {
-            true => Ok(()),
-            false => by_clsact(&mut program, host_ifname),
-        },
-        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(&mut program, host_ifname),
+        (EndpointDevice::Veth, Hook::Tcx) => {
+            match by_tcx(&mut program, host_ifname, ingress, link)? {
+                true => Ok(()),
+                false => by_clsact(&mut program, host_ifname, ingress),
+            }
+        }
+        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(&mut program, host_ifname, ingress),
     }
+}
+
+/// Attaches the pinned programs of the container's end to it, or puts them in the place of those that are there. Must run in
+/// the container's namespace; `host_ifname` names the endpoint.
+pub fn container_end(
+    pins: &Pins,
+    hook: Hook,
+    ifname: &str,
+    host_ifname: &str,
+) -> Result<(), DatapathError> {
+    let ends = [
+        (ENTER_CONTAINER, TcAttachType::Ingress),
+        (LEAVE_CONTAINER, TcAttachType::Egress),
+    ];
+    for (name, direction) in ends {
+        let path = pins.program(name);
+        let mut program = SchedClassifier::from_pin(&path)
+            .map_err(DatapathError::program(format!("open {}", path.display())))?;
+        let link = pins.container_link(host_ifname, name);
+        match hook {
+            Hook::Tcx if link.exists() => replace::by_link(&mut program, &link)?,
+            Hook::Tcx => _ = by_tcx(&mut program, ifname, direction, &link)?,
+            Hook::Clsact => by_clsact(&mut program, ifname, direction)?,
+        }
+    }
+    Ok(())
 }
 
 /// True if the kernel takes `from_endpoint` as the peer program of the netkit pair `ifindex`.
@@ -90,10 +124,15 @@ pub fn netkit_works(ebpf: &mut Ebpf, ifindex: u32) -> Result<(), DatapathError> 
     netkit::attach_peer(program(ebpf, FROM_ENDPOINT)?, ifindex, None)
 }
 
-fn by_tcx(program: &mut SchedClassifier, ifname: &str, pin: &Path) -> Result<bool, DatapathError> {
+fn by_tcx(
+    program: &mut SchedClassifier,
+    ifname: &str,
+    direction: TcAttachType,
+    pin: &Path,
+) -> Result<bool, DatapathError> {
     let what = || format!("attach to {ifname:?} by tcx");
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let id = match program.attach_with_options(ifname, TcAttachType::Ingress, options) {
+    let id = match program.attach_with_options(ifname, direction, options) {
         Ok(id) => id,
         // Linux before 6.6 does not know the attach type.
         Err(ProgramError::SyscallError(error))
@@ -115,7 +154,11 @@ fn by_tcx(program: &mut SchedClassifier, ifname: &str, pin: &Path) -> Result<boo
     Ok(true)
 }
 
-fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), DatapathError> {
+fn by_clsact(
+    program: &mut SchedClassifier,
+    ifname: &str,
+    direction: TcAttachType,
+) -> Result<(), DatapathError> {
     match qdisc_add_clsact(ifname) {
         Ok(()) => {}
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
@@ -132,13 +175,13 @@ fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), Datapath
         handle: CLSACT_HANDLE,
         classid: None,
     });
-    let id = match program.attach_with_options(ifname, TcAttachType::Ingress, options) {
+    let id = match program.attach_with_options(ifname, direction, options) {
         Ok(id) => id,
         // A filter of ours, of a datapath whose pins are gone: netlink filters need no pin to live on.
         Err(ProgramError::TcError(TcError::NetlinkError(error)))
             if error.raw_os_error() == Some(libc::EEXIST) =>
         {
-            return replace::by_clsact(program, ifname);
+            return replace::by_clsact(program, ifname, direction);
         }
         Err(error) => return Err(DatapathError::program(what())(error)),
     };

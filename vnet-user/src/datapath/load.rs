@@ -14,8 +14,15 @@ use crate::model::{Variant, state::EndpointDevice};
 pub const FROM_UPLINK: &str = "from_uplink";
 /// The program at the container's way out.
 pub const FROM_ENDPOINT: &str = "from_endpoint";
+/// The programs at the container's end of its link, where a network needs them there.
+pub const ENTER_CONTAINER: &str = "enter_container";
+pub const LEAVE_CONTAINER: &str = "leave_container";
+/// Both of them.
+pub const CONTAINER_PROGRAMS: [&str; 2] = [ENTER_CONTAINER, LEAVE_CONTAINER];
+/// The programs that are pinned: for endpoints to come.
+pub const FOR_ENDPOINTS: [&str; 3] = [ENTER_CONTAINER, LEAVE_CONTAINER, FROM_ENDPOINT];
 /// The maps that are pinned under their own names.
-pub const MAPS: [&str; 9] = [
+pub const MAPS: [&str; 11] = [
     "fdb",
     "endpoints",
     "segments",
@@ -23,6 +30,8 @@ pub const MAPS: [&str; 9] = [
     "flood",
     "sources",
     "allowed_macs",
+    "ingress_priorities",
+    "egress_priorities",
     "counters",
     "reasons",
 ];
@@ -58,8 +67,12 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         variant,
         log_level,
     } = options;
-    let Variant { qinq, source_mode } = variant;
-    let (qinq, source_mode) = (u8::from(qinq), u8::from(source_mode));
+    let Variant {
+        qinq,
+        source_mode,
+        priorities,
+    } = variant;
+    let [qinq, source_mode, priorities] = [qinq, source_mode, priorities].map(u8::from);
     let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
     // Of a kernel that tells no version, and of one whose vendor mended it, the worst is assumed: it is only slower.
     let mended = KernelVersion::current().is_ok_and(|version| version >= MAC_LEN_MENDED);
@@ -71,13 +84,14 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         .override_global("ENDPOINT_IS_NETKIT", &netkit, true)
         .override_global("HAS_QINQ", &qinq, true)
         .override_global("HAS_SOURCE_MODE", &source_mode, true)
+        .override_global("HAS_PRIORITIES", &priorities, true)
         .override_global("REINJECT_RESTORED", &reinject, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true);
     for map in MAPS {
         loader.map_pin_path(map, pins.map(map));
     }
     let mut ebpf = loader.load(OBJECT)?;
-    for name in [FROM_UPLINK, FROM_ENDPOINT] {
+    for name in [FROM_UPLINK].into_iter().chain(FOR_ENDPOINTS) {
         let program = program(&mut ebpf, name)?;
         program
             .load()
@@ -86,13 +100,20 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
     Ok(ebpf)
 }
 
-/// Pins `from_endpoint`, for endpoints to come; from then on the uplink's datapath is complete.
+/// Pins the programs for endpoints to come; from then on the uplink's datapath is complete.
 pub fn pin(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
-    pin_at(ebpf, &pins.program(FROM_ENDPOINT))
+    for name in FOR_ENDPOINTS {
+        pin_at(ebpf, name, &pins.program(name))?;
+    }
+    Ok(())
 }
 
-pub(super) fn pin_at(ebpf: &mut Ebpf, path: &Path) -> Result<(), DatapathError> {
-    let program = program(ebpf, FROM_ENDPOINT)?;
+pub(super) fn pin_at(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    path: &Path,
+) -> Result<(), DatapathError> {
+    let program = program(ebpf, name)?;
     program.pin(path).map_err(|source| DatapathError::Pin {
         what: format!("pin {}", path.display()),
         source,

@@ -7,8 +7,8 @@ use aya::{
     maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
 };
 use vnet_common::{
-    AllowedMacKey, Counters, Endpoint, FdbKey, FloodKey, QinqEntry, QinqKey, Reason, Receiver,
-    Segment, SegmentKey, SourceKey,
+    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
+    QinqEntry, QinqKey, Reason, Receiver, Segment, SegmentKey, SourceKey,
 };
 
 use super::{error::DatapathError, pins::Pins};
@@ -23,6 +23,8 @@ pub struct Maps {
     flood: HashMap<MapData, FloodKey, Receiver>,
     sources: HashMap<MapData, SourceKey, Receiver>,
     allowed_macs: HashMap<MapData, AllowedMacKey, u32>,
+    ingress_priorities: HashMap<MapData, IngressPriorityKey, u32>,
+    egress_priorities: HashMap<MapData, EgressPriorityKey, u32>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -42,6 +44,8 @@ impl Maps {
             flood: open(pins, "flood", Map::HashMap)?,
             sources: open(pins, "sources", Map::HashMap)?,
             allowed_macs: open(pins, "allowed_macs", Map::HashMap)?,
+            ingress_priorities: open(pins, "ingress_priorities", Map::HashMap)?,
+            egress_priorities: open(pins, "egress_priorities", Map::HashMap)?,
             counters: open(pins, "counters", Map::PerCpuArray)?,
             reasons: open(pins, "reasons", Map::PerCpuArray)?,
         })
@@ -62,6 +66,8 @@ impl Maps {
             flood,
             sources,
             allowed_macs,
+            ingress_priorities,
+            egress_priorities,
         } = rows;
         let allowed_macs: BTreeMap<_, u32> = allowed_macs.iter().map(|key| (*key, 1)).collect();
         let stale_fdb = remove_stale(&mut self.fdb, fdb, "fdb");
@@ -70,6 +76,9 @@ impl Maps {
 
         self.reset_new_counters(endpoints)?;
         insert_missing(&mut self.allowed_macs, &allowed_macs, "allowed_macs")?;
+        let (ingress, egress) = (&mut self.ingress_priorities, &mut self.egress_priorities);
+        insert_missing(ingress, ingress_priorities, "ingress_priorities")?;
+        insert_missing(egress, egress_priorities, "egress_priorities")?;
         insert_missing(&mut self.endpoints, endpoints, "endpoints")?;
         insert_missing(&mut self.flood, flood, "flood")?;
         insert_missing(&mut self.segments, segments, "segments")?;
@@ -81,6 +90,9 @@ impl Maps {
         remove_stale(&mut self.segments, segments, "segments")?;
         remove_stale(&mut self.flood, flood, "flood")?;
         remove_stale(&mut self.endpoints, endpoints, "endpoints")?;
+        let (ingress, egress) = (&mut self.ingress_priorities, &mut self.egress_priorities);
+        remove_stale(ingress, ingress_priorities, "ingress_priorities")?;
+        remove_stale(egress, egress_priorities, "egress_priorities")?;
         remove_stale(&mut self.allowed_macs, &allowed_macs, "allowed_macs")
     }
 

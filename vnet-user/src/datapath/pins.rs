@@ -9,7 +9,7 @@ use std::{
 use super::{
     bpf,
     error::DatapathError,
-    load::{FROM_ENDPOINT, MAPS},
+    load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS, MAPS},
 };
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
@@ -45,9 +45,16 @@ impl Pins {
         self.dir.join("links").join(name.replace('.', "%"))
     }
 
+    /// The pin of the link that attaches a program to the container's end of an endpoint's link.
+    pub fn container_link(&self, host_ifname: &str, program: &str) -> PathBuf {
+        // No interface has a colon in its name.
+        self.link(&format!("{host_ifname}:{program}"))
+    }
+
     /// True if nothing is missing of what the uplink's datapath needs.
     pub fn complete(&self) -> bool {
-        self.program(FROM_ENDPOINT).exists() && MAPS.iter().all(|map| self.map(map).exists())
+        let programs = FOR_ENDPOINTS.iter().all(|name| self.program(name).exists());
+        programs && MAPS.iter().all(|map| self.map(map).exists())
     }
 
     /// The interface on which the link of this name holds its program; nothing once it was detached, or the interface
@@ -142,9 +149,24 @@ impl Pins {
         Ok(())
     }
 
+    /// True if the container's end of an endpoint's link has both its programs by pinned links.
+    pub fn has_container_links(&self, host_ifname: &str) -> bool {
+        let mut programs = CONTAINER_PROGRAMS.iter();
+        programs.all(|program| self.container_link(host_ifname, program).exists())
+    }
+
     /// Removes one endpoint's link pin, which detaches its program. One that is gone is fine.
     pub fn remove_link(&self, name: &str) -> Result<(), DatapathError> {
         remove(fs::remove_file(self.link(name)), &self.link(name))
+    }
+
+    /// The same for the container's end.
+    pub fn remove_container_links(&self, host_ifname: &str) -> Result<(), DatapathError> {
+        for program in CONTAINER_PROGRAMS {
+            let link = self.container_link(host_ifname, program);
+            remove(fs::remove_file(&link), &link)?;
+        }
+        Ok(())
     }
 
     /// Removes all pins, which detaches every program that is attached by a link.

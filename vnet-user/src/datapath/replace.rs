@@ -14,7 +14,7 @@ use aya::{
 use super::{
     attach::{CLSACT_HANDLE, CLSACT_PRIORITY},
     error::DatapathError,
-    load::{self, FROM_ENDPOINT, FROM_UPLINK, program},
+    load::{self, FOR_ENDPOINTS, FROM_ENDPOINT, FROM_UPLINK, program},
     netkit,
     pins::Pins,
 };
@@ -25,7 +25,7 @@ pub fn uplink(ebpf: &mut Ebpf, hook: Hook, uplink: &str, pins: &Pins) -> Result<
     let program = program(ebpf, FROM_UPLINK)?;
     match hook {
         Hook::Tcx => by_link(program, &pins.link(FROM_UPLINK)),
-        Hook::Clsact => by_clsact(program, uplink),
+        Hook::Clsact => by_clsact(program, uplink, TcAttachType::Ingress),
     }
 }
 
@@ -41,23 +41,28 @@ pub fn endpoint(
     match (device, hook) {
         (EndpointDevice::Netkit, _) => netkit::replace(program, link),
         (EndpointDevice::Veth, Hook::Tcx) => by_link(program, link),
-        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(program, host_ifname),
+        (EndpointDevice::Veth, Hook::Clsact) => {
+            by_clsact(program, host_ifname, TcAttachType::Ingress)
+        }
     }
 }
 
-/// Replaces the program that endpoints to come get.
+/// Replaces the programs that endpoints to come get.
 pub fn pinned(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
-    let path = pins.program(FROM_ENDPOINT);
-    let new = pins.program("from_endpoint_new");
-    let io = |error| DatapathError::io(format!("replace {}", path.display()), error);
-    if new.exists() {
-        fs::remove_file(&new).map_err(io)?;
+    for name in FOR_ENDPOINTS {
+        let path = pins.program(name);
+        let new = pins.program(&format!("{name}_new"));
+        let io = |error| DatapathError::io(format!("replace {}", path.display()), error);
+        if new.exists() {
+            fs::remove_file(&new).map_err(io)?;
+        }
+        load::pin_at(ebpf, name, &new)?;
+        fs::rename(&new, &path).map_err(io)?;
     }
-    load::pin_at(ebpf, &new)?;
-    fs::rename(&new, &path).map_err(io)
+    Ok(())
 }
 
-fn by_link(program: &mut SchedClassifier, pin: &Path) -> Result<(), DatapathError> {
+pub(super) fn by_link(program: &mut SchedClassifier, pin: &Path) -> Result<(), DatapathError> {
     let what = || format!("replace the program of {}", pin.display());
     let link = PinnedLink::from_pin(pin)
         .map_err(|error| DatapathError::io(what(), std::io::Error::other(error.to_string())))?;
@@ -71,16 +76,15 @@ fn by_link(program: &mut SchedClassifier, pin: &Path) -> Result<(), DatapathErro
     replace().map_err(DatapathError::program(what()))
 }
 
-pub(super) fn by_clsact(program: &mut SchedClassifier, ifname: &str) -> Result<(), DatapathError> {
+pub(super) fn by_clsact(
+    program: &mut SchedClassifier,
+    ifname: &str,
+    direction: TcAttachType,
+) -> Result<(), DatapathError> {
     let what = || format!("replace the program of {ifname:?}");
-    let link = SchedClassifierLink::attached(
-        ifname,
-        TcAttachType::Ingress,
-        CLSACT_PRIORITY,
-        CLSACT_HANDLE,
-        None,
-    )
-    .map_err(|error| DatapathError::io(what(), error))?;
+    let link =
+        SchedClassifierLink::attached(ifname, direction, CLSACT_PRIORITY, CLSACT_HANDLE, None)
+            .map_err(|error| DatapathError::io(what(), error))?;
     let id = program
         .attach_to_link(link)
         .map_err(DatapathError::program(what()))?;

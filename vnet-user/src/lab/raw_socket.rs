@@ -2,7 +2,7 @@
 
 use std::{
     io, mem,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -110,6 +110,12 @@ pub struct RawSocket {
     place: String,
 }
 
+impl AsFd for RawSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl RawSocket {
     /// Sees every frame that the device receives, as early as the kernel shows it: before tc and XDP-generic take it.
     /// Frames that the machine itself sends by the device are left out.
@@ -151,6 +157,16 @@ impl RawSocket {
         // The queue's size is a comfort: without CAP_NET_ADMIN in the first user namespace the kernel's default stays.
         let _ = socket.set_option(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_QUEUE_BYTES);
         Ok(socket)
+    }
+
+    /// What frames that are sent from now on have in `skb->priority`.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`].
+    pub fn set_priority(&self, priority: u32) -> Result<()> {
+        packet::set_option(&self.fd, libc::SOL_SOCKET, libc::SO_PRIORITY, &priority)
+            .map_err(LabError::io(format!("set a priority on {}", self.place)))
     }
 
     /// Puts the device in promiscuous mode for as long as this socket lives.

@@ -74,6 +74,9 @@ pub struct Endpoint {
     pub number: u16,
     /// Slot of the segment in the map `flood`.
     pub flood_slot: u16,
+    /// The container's end has programs too.
+    #[serde(default)]
+    pub container_programs: bool,
 }
 
 /// What the host itself has on a segment, which no endpoint may have.
@@ -224,6 +227,7 @@ impl EndpointRequest {
             sizes: Sizes::default(),
             number,
             flood_slot,
+            container_programs: false,
         })
     }
 

@@ -11,6 +11,7 @@ use super::{
     address::not_a_host,
     mac::MacAddr,
     mode::{Guard, Mode},
+    priority::{EgressMap, IngressMap},
     segment::Segment,
     state::State,
     vlan::VlanId,
@@ -32,6 +33,10 @@ pub struct Network {
     /// In source mode: what an endpoint hears goes nowhere else.
     #[serde(default)]
     pub nodst: bool,
+    #[serde(default)]
+    pub ingress_qos_map: IngressMap,
+    #[serde(default)]
+    pub egress_qos_map: EgressMap,
     pub subnets: Vec<IpNet>,
     pub gateways: Vec<IpAddr>,
     /// Bytes; `None` follows the uplink.
@@ -46,11 +51,13 @@ pub struct NetworkRequest {
 }
 
 /// What somebody wants to change of a network; `None` stays as it is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NetworkChange {
     pub mode: Option<Mode>,
     pub nodst: Option<bool>,
     pub guard: Option<Guard>,
+    pub ingress_qos_map: Option<IngressMap>,
+    pub egress_qos_map: Option<EgressMap>,
 }
 
 /// Why a network can't be created or changed.
@@ -110,6 +117,10 @@ pub enum NetworkError {
     },
     #[error("an outer VLAN {0} without a VLAN inside: --vlan was expected too")]
     OuterAlone(VlanId),
+    #[error(
+        "--ingress-qos-map and --egress-qos-map map a tag's priority, and the network is untagged: --vlan was expected too"
+    )]
+    PrioritiesUntagged,
     #[error("--nodst belongs to source mode, and the mode is {0}")]
     NodstMode(Mode),
     #[error("{uplink:?} has {max} segments of two tags already, which is the limit")]
@@ -188,7 +199,7 @@ impl NetworkRequest {
         }
         self.check_gateways()?;
         self.check_segment(state)?;
-        network.check_mode()?;
+        network.check_options()?;
         let has_ipv6 = network.subnets.iter().any(|subnet| subnet.addr().is_ipv6());
         let min = if has_ipv6 { MIN_MTU_IPV6 } else { MIN_MTU };
         match network.mtu {
@@ -295,6 +306,8 @@ impl Network {
             guard: Mode::default().default_guard(),
             allowed_macs: BTreeSet::new(),
             nodst: false,
+            ingress_qos_map: IngressMap::default(),
+            egress_qos_map: EgressMap::default(),
             subnets: Vec::new(),
             gateways: Vec::new(),
             mtu: None,
@@ -308,7 +321,13 @@ impl Network {
     ///
     /// What does not go together; a passthru network stays one, and no other becomes one.
     pub fn changed(&self, name: &str, change: &NetworkChange) -> Result<Self, NetworkError> {
-        let NetworkChange { mode, nodst, guard } = *change;
+        let NetworkChange {
+            mode,
+            nodst,
+            guard,
+            ingress_qos_map,
+            egress_qos_map,
+        } = change.clone();
         let mut network = self.clone();
         if let Some(mode) = mode {
             if (mode == Mode::Passthru) != (self.mode == Mode::Passthru) {
@@ -323,15 +342,31 @@ impl Network {
         }
         network.nodst = nodst.unwrap_or(network.nodst);
         network.guard = guard.unwrap_or(network.guard);
-        network.check_mode()?;
+        network.ingress_qos_map = ingress_qos_map.unwrap_or(network.ingress_qos_map);
+        network.egress_qos_map = egress_qos_map.unwrap_or(network.egress_qos_map);
+        network.check_options()?;
         Ok(network)
     }
 
-    fn check_mode(&self) -> Result<(), NetworkError> {
+    fn check_options(&self) -> Result<(), NetworkError> {
         if self.nodst && self.mode != Mode::Source {
             return Err(NetworkError::NodstMode(self.mode));
         }
+        if self.segment.vlan.is_none() && self.maps_priorities() {
+            return Err(NetworkError::PrioritiesUntagged);
+        }
         Ok(())
+    }
+
+    /// True if a frame's priority means something.
+    pub fn maps_priorities(&self) -> bool {
+        !(self.ingress_qos_map.is_empty() && self.egress_qos_map.is_empty())
+    }
+
+    /// True if endpoints need programs at the container's end of their link: where frames have priorities, and where a frame
+    /// for the host comes to an endpoint that listens to its sender.
+    pub fn needs_container_programs(&self) -> bool {
+        self.maps_priorities() || self.mode == Mode::Source
     }
 
     /// The subnet that holds an address.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnet_common::{
-    AllowedMacKey, Endpoint as Sender, FdbKey, FloodKey, QinqEntry, QinqKey, Receiver,
-    Segment as SegmentRow, SegmentKey, SourceKey, flags,
+    AllowedMacKey, EgressPriorityKey, Endpoint as Sender, FdbKey, FloodKey, IngressPriorityKey,
+    QinqEntry, QinqKey, Receiver, Segment as SegmentRow, SegmentKey, SourceKey, flags,
 };
 
 use super::{
@@ -25,6 +25,8 @@ pub struct Rows {
     pub flood: BTreeMap<FloodKey, Receiver>,
     pub sources: BTreeMap<SourceKey, Receiver>,
     pub allowed_macs: BTreeSet<AllowedMacKey>,
+    pub ingress_priorities: BTreeMap<IngressPriorityKey, u32>,
+    pub egress_priorities: BTreeMap<EgressPriorityKey, u32>,
 }
 
 impl Rows {
@@ -69,7 +71,8 @@ impl Rows {
         row.flood_slots = row.flood_slots.max(u32::from(slot) + 1);
         if network.mode == Mode::Passthru {
             row.passthru_ifindex = endpoint.host_ifindex;
-            row.passthru_endpoint = u32::from(endpoint.number);
+            row.passthru_endpoint = endpoint.number;
+            row.passthru_flags = u16::from(receiver.flags);
         }
         for source in &endpoint.sources {
             self.add_source(segment, source.octets(), receiver);
@@ -79,6 +82,18 @@ impl Rows {
                 endpoint: endpoint.number,
                 mac: allowed.octets(),
             });
+        }
+        self.add_priorities(endpoint.number, network);
+    }
+
+    fn add_priorities(&mut self, endpoint: u16, network: &Network) {
+        for (pcp, priority) in network.ingress_qos_map.iter() {
+            let key = IngressPriorityKey { endpoint, pcp };
+            self.ingress_priorities.insert(key, u32::from(priority));
+        }
+        for (priority, pcp) in network.egress_qos_map.iter() {
+            let key = EgressPriorityKey { endpoint, priority };
+            self.egress_priorities.insert(key, u32::from(pcp));
         }
     }
 
@@ -91,11 +106,18 @@ impl Rows {
 }
 
 fn receiver(endpoint: &Endpoint, network: &Network) -> Receiver {
+    let mut bits = 0;
+    if network.nodst {
+        bits |= flags::NODST;
+    }
+    if !network.ingress_qos_map.is_empty() {
+        bits |= flags::INGRESS_PRIORITY;
+    }
     Receiver {
         ifindex: endpoint.host_ifindex,
         endpoint: endpoint.number,
         mode: network.mode.bit(),
-        flags: if network.nodst { flags::NODST } else { 0 },
+        flags: bits,
     }
 }
 
@@ -107,6 +129,9 @@ fn sender(endpoint: &Endpoint, network: &Network) -> Sender {
     }
     if !network.allowed_macs.is_empty() {
         bits |= flags::EXTRA_MACS;
+    }
+    if !network.egress_qos_map.is_empty() {
+        bits |= flags::EGRESS_PRIORITY;
     }
     Sender {
         mac: endpoint.mac.octets(),

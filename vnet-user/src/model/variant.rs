@@ -13,6 +13,9 @@ pub struct Variant {
     /// A network is in source mode.
     #[serde(default)]
     pub source_mode: bool,
+    /// A network maps priorities.
+    #[serde(default)]
+    pub priorities: bool,
 }
 
 impl Variant {
@@ -22,6 +25,7 @@ impl Variant {
         for (_, network) in state.networks_on(uplink) {
             wanted.qinq |= network.segment.outer.is_some();
             wanted.source_mode |= network.mode == Mode::Source;
+            wanted.priorities |= network.maps_priorities();
         }
         wanted
     }
