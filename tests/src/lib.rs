@@ -18,22 +18,26 @@
     reason = "in a test, the panic is the report"
 )]
 
+mod burst;
 mod dice;
 pub mod expected;
 mod features;
 mod fixture;
 mod flow;
 mod foreground;
+pub mod group;
 pub mod kill_point;
 mod kill_rounds;
 pub mod machine;
 mod nic_state;
 pub mod oracle;
 mod priority_filter;
+mod raw_program;
 mod reflector;
 mod running;
 mod syscall;
 
+pub use burst::burst;
 pub use dice::Dice;
 pub use features::active_features;
 pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of, silence};

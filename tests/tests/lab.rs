@@ -15,6 +15,7 @@ mod lab {
     mod broadcast;
     mod concurrent;
     mod crash;
+    mod crowd;
     mod follow;
     mod ground;
     mod handed_on;
@@ -23,6 +24,7 @@ mod lab {
     mod ipv6;
     mod log;
     mod modes;
+    mod multicast;
     mod offload;
     mod oracle;
     mod outside;

@@ -11,3 +11,5 @@ pub const NODST: u8 = 4;
 pub const INGRESS_PRIORITY: u8 = 8;
 /// The endpoint has rows in `egress_priorities`.
 pub const EGRESS_PRIORITY: u8 = 16;
+/// The endpoint gets all multicast of its segment, whatever it asked for.
+pub const ALL_MULTICAST: u8 = 32;

@@ -6,10 +6,12 @@
 
 #![no_std]
 
+pub mod crowd;
 pub mod flags;
 mod frame;
 mod maps;
 pub mod mode;
+pub mod multicast;
 pub mod note;
 mod reason;
 pub mod rules;
@@ -20,7 +22,9 @@ pub use frame::{
 pub use maps::{
     AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT, FdbKey, FloodKey,
     IngressPriorityKey, LAYOUT, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS,
-    MAX_FLOOD_SLOTS, MAX_INGRESS_PRIORITIES, MAX_QINQ_SEGMENTS, MAX_SEGMENTS, MAX_SOURCE_SLOTS,
-    MAX_SOURCES, QinqEntry, QinqKey, Receiver, Segment, SegmentKey, SourceKey, UNTAGGED,
+    MAX_FLOOD_SLOTS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS,
+    MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCE_SLOTS, MAX_SOURCES, Member, MemberKey, QinqEntry,
+    QinqKey, Querier, QuerierKey, Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey,
+    UNTAGGED,
 };
 pub use reason::{Effect, Reason};

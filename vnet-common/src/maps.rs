@@ -24,6 +24,12 @@ pub const MAX_ALLOWED_MACS: usize = 16384;
 pub const MAX_INGRESS_PRIORITIES: usize = MAX_ENDPOINTS * 8;
 /// Priorities that endpoints have a priority code point for, on one uplink.
 pub const MAX_EGRESS_PRIORITIES: usize = MAX_ENDPOINTS * 16;
+/// Segments with a querier, for IPv4 and IPv6 each.
+pub const MAX_QUERIERS: usize = MAX_SEGMENTS * 2;
+/// Groups that endpoints are members of, on one uplink. An endpoint for whose groups there is no room gets everything.
+pub const MAX_MEMBERS: usize = 65536;
+/// Endpoints that report groups, for IPv4 and IPv6 each.
+pub const MAX_REPORTERS: usize = MAX_ENDPOINTS * 2;
 
 macro_rules! map_types {
     ($($(#[doc = $doc:literal])+ pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)+ })+) => {$(
@@ -60,6 +66,9 @@ pub const LAYOUT: u64 = {
         MAX_ALLOWED_MACS,
         MAX_INGRESS_PRIORITIES,
         MAX_EGRESS_PRIORITIES,
+        MAX_QUERIERS,
+        MAX_MEMBERS,
+        MAX_REPORTERS,
     ];
     let mut index = 0;
     while index < sizes.len() {
@@ -139,6 +148,8 @@ map_types! {
     pub struct Segment {
         /// One past the highest used slot of the segment in `flood`.
         pub flood_slots: u32,
+        /// The host side of some endpoint of the segment, by which later rounds of copies go.
+        pub carrier_ifindex: u32,
         /// The endpoint that has the whole segment, in passthru mode; else 0.
         pub passthru_ifindex: u32,
         /// Its number.
@@ -197,6 +208,50 @@ map_types! {
         pub endpoint: u16,
         /// `skb->priority`, as far as [`crate::note::MAX_PRIORITY`].
         pub priority: u16,
+    }
+
+    /// Key of `queriers`.
+    pub struct QuerierKey {
+        /// The segment's number.
+        pub segment: u16,
+        /// See [`crate::multicast`].
+        pub family: u16,
+    }
+
+    /// Value of `queriers`: somebody on the segment asks who wants which groups.
+    pub struct Querier {
+        /// When all have answered: `CLOCK_MONOTONIC`, nanoseconds.
+        pub answered_ns: u64,
+        /// Until when the last query holds.
+        pub until_ns: u64,
+    }
+
+    /// Key of `members`.
+    pub struct MemberKey {
+        /// The endpoint's number.
+        pub endpoint: u16,
+        /// The group's Ethernet address.
+        pub group: Mac,
+    }
+
+    /// Value of `members`: an endpoint wants a group.
+    pub struct Member {
+        /// Until when its report holds: `CLOCK_MONOTONIC`, nanoseconds.
+        pub until_ns: u64,
+    }
+
+    /// Key of `reporters`.
+    pub struct ReporterKey {
+        /// The endpoint's number.
+        pub endpoint: u16,
+        /// See [`crate::multicast`].
+        pub family: u16,
+    }
+
+    /// Value of `reporters`: an endpoint that says which groups it wants.
+    pub struct Reporter {
+        /// Until when it gets everything nevertheless, as routers and those that could not be understood do.
+        pub everything_until_ns: u64,
     }
 
     /// Value of `counters`, per CPU. `rx` is towards the container, as its own interface counts.

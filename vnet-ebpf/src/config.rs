@@ -19,6 +19,12 @@ static HAS_SOURCE_MODE: Global<u8> = Global::new(0);
 static HAS_PRIORITIES: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
+static HAS_SNOOPING: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static HAS_CROWD: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
 static REINJECT_RESTORED: Global<u8> = Global::new(0);
 
 /// The uplink's interface.
@@ -49,6 +55,18 @@ pub fn has_source_mode() -> bool {
 #[inline(always)]
 pub fn has_priorities() -> bool {
     HAS_PRIORITIES.load() != 0
+}
+
+/// True if a network prunes multicast.
+#[inline(always)]
+pub fn has_snooping() -> bool {
+    HAS_SNOOPING.load() != 0
+}
+
+/// True if a segment has so many endpoints that copies of a broadcast are made in rounds.
+#[inline(always)]
+pub fn has_crowd() -> bool {
+    HAS_CROWD.load() != 0
 }
 
 /// True if frames go with notes between the ends of an endpoint's link.

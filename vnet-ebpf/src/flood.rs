@@ -2,11 +2,21 @@
 
 use aya_ebpf::{bindings::BPF_F_INGRESS, helpers::bpf_redirect, programs::TcContext};
 use vnet_common::{
-    Endpoint, Frame, MAX_FLOOD_SLOTS, MAX_SOURCE_SLOTS, Reason, Receiver, Segment, flags, mode,
-    rules::Place,
+    Endpoint, Frame, MAX_FLOOD_SLOTS, MAX_SOURCE_SLOTS, Mac, Reason, Receiver, Segment,
+    crowd::{ROUND_SLOTS, Round},
+    flags, mode,
+    rules::{Place, Tables as _},
 };
 
-use crate::{HAND_ON, config, count, drop_counted, note, priority, tables, vlan};
+use crate::{
+    HAND_ON, config, count, drop_counted,
+    multicast::{self, Audience},
+    note,
+    opaque::Opaque as _,
+    priority,
+    tables::{self, Maps},
+    vlan,
+};
 
 /// The mark of a frame on its way back in.
 const REINJECTED: u32 = u32::from_be_bytes(*b"vnet");
@@ -27,10 +37,24 @@ pub fn from_uplink(
         return drop_counted(Reason::TagFailed);
     }
     let pcp = priority::pcp(frame, place);
-    copies(ctx, place.segment, segment.flood_slots, modes, except, pcp);
+    let audience = multicast::from_uplink(ctx, place.segment, &frame.dst);
+    let copies = Copies {
+        round: Round {
+            segment: place.segment,
+            slot: 0,
+            modes,
+            except,
+            pcp,
+        },
+        slots: segment.flood_slots,
+        audience,
+        carrier: segment.carrier_ifindex,
+    };
+    let (place, frame) = (place.opaque(), (*frame).opaque());
+    copies.send(ctx);
     own.give_back(ctx);
-    match vlan::restore(ctx, place, frame) {
-        Ok(()) => go_on(ctx, frame),
+    match vlan::restore(ctx, place, &frame) {
+        Ok(()) => go_on(ctx, &frame),
         Err(_) => drop_counted(Reason::TagFailed),
     }
 }
@@ -58,16 +82,21 @@ pub fn was_reinjected(ctx: &TcContext) -> bool {
 
 /// Copies for all endpoints of the sender's segment in bridge mode but itself.
 #[inline(always)]
-pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment) {
+pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment, dst: &Mac) {
     ctx.set_mark(0);
-    copies(
-        ctx,
-        sender.segment,
-        segment.flood_slots,
-        mode::BRIDGE,
-        sender.endpoint,
-        0,
-    );
+    let copies = Copies {
+        round: Round {
+            segment: sender.segment,
+            slot: 0,
+            modes: mode::BRIDGE,
+            except: sender.endpoint,
+            pcp: 0,
+        },
+        slots: segment.flood_slots,
+        audience: multicast::audience(ctx, sender.segment, dst),
+        carrier: segment.carrier_ifindex,
+    };
+    copies.send(ctx);
 }
 
 /// What became of a frame that endpoints in source mode may listen to.
@@ -113,31 +142,112 @@ pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
     }
 }
 
-#[inline(always)]
-fn copies(ctx: &TcContext, segment: u16, slots: u32, modes: u8, except: u16, pcp: u16) {
-    let bytes = ctx.len();
-    for slot in 0..MAX_FLOOD_SLOTS as u32 {
-        if slot >= slots {
-            break;
-        }
-        let Some(to) = tables::receiver(segment, slot as u16) else {
-            continue;
-        };
-        if to.mode & modes != 0 && to.endpoint != except {
-            note::for_receiver(ctx, to, pcp, false);
-            copy(ctx, to, bytes);
+/// Copies of one frame, for the endpoints of a segment.
+struct Copies {
+    round: Round,
+    /// One past the highest slot in use.
+    slots: u32,
+    audience: Audience,
+    /// The host side of some endpoint.
+    carrier: u32,
+}
+
+impl Copies {
+    /// Makes those of one round, and leaves the rest to the next; all of them, where no next round comes about.
+    #[inline(always)]
+    fn send(self, ctx: &TcContext) {
+        let Round {
+            segment,
+            slot: first,
+            modes,
+            except,
+            pcp,
+        } = self.round.opaque();
+        let audience = self.audience.opaque();
+        let mut carrier = self.carrier;
+        let bytes = ctx.len();
+        for index in 0..MAX_FLOOD_SLOTS as u32 {
+            let slot = first + index;
+            if slot >= self.slots {
+                break;
+            }
+            if config::has_crowd() && index == ROUND_SLOTS {
+                let next = Round {
+                    segment,
+                    slot,
+                    modes,
+                    except,
+                    pcp,
+                };
+                if leave_to(ctx, next, carrier) {
+                    break;
+                }
+            }
+            let Some(to) = tables::receiver(segment, slot as u16) else {
+                continue;
+            };
+            if to.mode & modes != 0 && to.endpoint != except && audience.has(to) {
+                note::for_receiver(ctx, to, pcp, false);
+                if copy(ctx, to, bytes) {
+                    carrier = to.ifindex;
+                }
+            }
         }
     }
 }
 
-/// By the host side of the link, not `bpf_redirect_peer`: so the receiving device sets the packet type (broadcast,
-/// multicast) itself.
+/// Lets a copy come in again for the next round, behind what is in this CPU's backlog. False where there is no room, or no
+/// carrier.
 #[inline(always)]
-fn copy(ctx: &TcContext, to: Receiver, bytes: u32) {
+fn leave_to(ctx: &TcContext, round: Round, carrier: u32) -> bool {
+    ctx.set_mark(round.mark());
+    note::set_tc_index(ctx, round.tc_index());
+    let left = ctx
+        .clone_redirect(carrier, u64::from(BPF_F_INGRESS))
+        .is_ok();
+    ctx.set_mark(0);
+    left
+}
+
+/// True for a frame that [`leave_to`] let come in.
+#[inline(always)]
+pub fn is_round(ctx: &TcContext) -> bool {
+    config::has_crowd() && Round::is_round(mark(ctx))
+}
+
+/// The next round of copies, at the ingress of its carrier.
+#[inline(always)]
+pub fn next_round(ctx: &TcContext, dst: &Mac) {
+    let round = Round::read(mark(ctx), note::tc_index(ctx));
+    ctx.set_mark(0);
+    note::set_tc_index(ctx, 0);
+    let Some(segment) = Maps.segment(round.segment) else {
+        return;
+    };
+    let copies = Copies {
+        round,
+        slots: segment.flood_slots,
+        audience: multicast::audience(ctx, round.segment, dst),
+        // SAFETY: the context outlives the program's run.
+        carrier: unsafe { (*ctx.skb.skb).ifindex },
+    };
+    copies.send(ctx);
+}
+
+/// By the host side of the link, not `bpf_redirect_peer`: so the receiving device sets the packet type (broadcast,
+/// multicast) itself. False if there is no such link.
+#[inline(always)]
+fn copy(ctx: &TcContext, to: Receiver, bytes: u32) -> bool {
     match ctx.clone_redirect(to.ifindex, 0) {
         // A copy that the link itself lost (`NET_XMIT_DROP`, and others above zero) is in the link's own count.
-        Ok(()) | Err(1..) => count::rx(to.endpoint, bytes),
-        Err(_) => count::reason(Reason::CloneFailed),
+        Ok(()) | Err(1..) => {
+            count::rx(to.endpoint, bytes);
+            true
+        }
+        Err(_) => {
+            count::reason(Reason::CloneFailed);
+            false
+        }
     }
 }
 
@@ -161,7 +271,7 @@ impl HostsOwn {
     #[inline(always)]
     fn give_back(self, ctx: &TcContext) {
         ctx.set_mark(self.mark);
-        if config::has_notes() {
+        if config::has_notes() || config::has_crowd() {
             note::set_tc_index(ctx, self.tc_index);
         }
     }

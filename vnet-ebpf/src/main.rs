@@ -10,7 +10,9 @@ mod count;
 mod deliver;
 mod flood;
 mod frame;
+mod multicast;
 mod note;
+mod opaque;
 mod priority;
 mod tables;
 mod vlan;
@@ -22,8 +24,9 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use flood::Listeners;
+use opaque::Opaque as _;
 use vnet_common::{
-    Frame, Reason,
+    Frame, Reason, is_group,
     rules::{self, FromEndpoint, FromUplink},
 };
 
@@ -93,6 +96,9 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 /// Frames from a container: ingress of the host side of a veth, or netkit's peer program.
 #[classifier]
 pub fn from_endpoint(ctx: TcContext) -> i32 {
+    if flood::is_round(&ctx) {
+        return next_round(&ctx);
+    }
     let Some(sender) = tables::sender(&ctx) else {
         return drop_counted(Reason::NotAnEndpoint);
     };
@@ -117,12 +123,29 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
         return deliver::from_endpoint(&ctx, to);
     }
     if let FromEndpoint::Flood(segment) = way {
-        flood::to_siblings(&ctx, &sender, segment);
+        flood::to_siblings(&ctx, &sender, segment, &frame.dst);
+    }
+    let (mut sender, mut pcp) = (sender, pcp);
+    if config::has_snooping() && is_group(&frame.dst) {
+        (sender, pcp) = (sender.opaque(), pcp.opaque());
+        multicast::learn(&ctx, &sender, &frame.dst);
     }
     if vlan::push(&ctx, &sender, pcp).is_err() {
         return drop_counted(Reason::TagFailed);
     }
     deliver::to_wire(&ctx)
+}
+
+/// A broadcast of which only some endpoints have got their copies, at the host side of one of them.
+#[inline(always)]
+fn next_round(ctx: &TcContext) -> i32 {
+    match frame::parse(ctx) {
+        Ok(frame) => {
+            flood::next_round(ctx, &frame.dst);
+            DROP
+        }
+        Err(reason) => drop_counted(reason),
+    }
 }
 
 /// Frames that come into a container: ingress of its end of the link.

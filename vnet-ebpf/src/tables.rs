@@ -12,8 +12,9 @@ use aya_ebpf::{
 };
 use vnet_common::{
     AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
-    MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_INGRESS_PRIORITIES,
-    MAX_QINQ_SEGMENTS, MAX_SEGMENTS, MAX_SOURCES, Mac, QinqEntry, QinqKey, Reason, Receiver,
+    MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS,
+    MAX_QINQ_SEGMENTS, MAX_QUERIERS, MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCES, Mac, Member,
+    MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Reason, Receiver, Reporter, ReporterKey,
     Segment, SegmentKey, SourceKey, rules::Tables,
 };
 
@@ -48,6 +49,15 @@ static INGRESS_PRIORITIES: HashMap<IngressPriorityKey, u32, MAX_INGRESS_PRIORITI
 #[btf_map(name = "egress_priorities")]
 static EGRESS_PRIORITIES: HashMap<EgressPriorityKey, u32, MAX_EGRESS_PRIORITIES, NO_PREALLOC> =
     HashMap::new();
+
+#[btf_map(name = "queriers")]
+pub static QUERIERS: HashMap<QuerierKey, Querier, MAX_QUERIERS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "members")]
+pub static MEMBERS: HashMap<MemberKey, Member, MAX_MEMBERS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "reporters")]
+pub static REPORTERS: HashMap<ReporterKey, Reporter, MAX_REPORTERS, NO_PREALLOC> = HashMap::new();
 
 #[btf_map(name = "counters")]
 pub static COUNTERS: PerCpuArray<Counters, MAX_ENDPOINTS> = PerCpuArray::new();

@@ -11,6 +11,8 @@ use vnet_user::lab::probe;
 use self::remains::{Lab, VICTIM, VICTIM_MAC};
 
 const NETWORK: &str = "--vlan 200 --subnet 192.168.200.0/24";
+/// Its endpoints have programs at the container's end too.
+const PRIORITIES: &str = "--vlan 200 --subnet 192.168.200.0/24 --egress-qos-map 5:3";
 
 #[test]
 fn an_attach_that_is_killed_is_completed_by_the_next() {
@@ -46,7 +48,7 @@ fn a_detach_that_is_killed_is_completed_by_the_next() {
 #[test]
 fn an_endpoint_add_that_is_killed_leaves_nothing_that_the_next_does_not_repair() {
     let lab = Lab::attached();
-    lab.fixture.network("web", NETWORK);
+    lab.fixture.network("web", PRIORITIES);
     kill_at_each_change("endpoint add", |nth| {
         let ended = lab.kill(&lab.add(), nth);
         lab.again(&lab.add(), "");
@@ -66,7 +68,7 @@ fn an_endpoint_add_that_is_killed_leaves_nothing_that_the_next_does_not_repair()
 #[test]
 fn an_endpoint_remove_that_is_killed_is_completed_by_the_next() {
     let mut lab = Lab::attached();
-    lab.fixture.network("web", NETWORK);
+    lab.fixture.network("web", PRIORITIES);
     let sibling = lab
         .fixture
         .container("sibling", "web", "--ip 192.168.200.3");

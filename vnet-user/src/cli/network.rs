@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use ipnet::IpNet;
 
 use super::{
@@ -82,6 +82,9 @@ pub struct CreateArgs {
     /// In source mode: what an endpoint hears goes nowhere else, not to the host either.
     #[arg(long)]
     nodst: bool,
+    /// Multicast goes only to endpoints that asked for it by IGMP or MLD, while a querier is heard.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    multicast_snooping: bool,
     /// What a tag's priority (PCP) becomes in the container (`skb->priority`), as with VLAN devices: pairs such as 3:5,4:6.
     #[arg(long, default_value = "none", value_name = "FROM:TO,…")]
     ingress_qos_map: IngressMap,
@@ -114,6 +117,9 @@ pub struct SetArgs {
     /// In source mode: whether what an endpoint hears goes nowhere else.
     #[arg(long, value_name = "BOOL")]
     nodst: Option<bool>,
+    /// Whether multicast goes only to endpoints that asked for it.
+    #[arg(long, value_name = "BOOL")]
+    multicast_snooping: Option<bool>,
     /// What a tag's priority (PCP) becomes in the container; none for no map.
     #[arg(long, value_name = "FROM:TO,…")]
     ingress_qos_map: Option<IngressMap>,
@@ -176,6 +182,7 @@ impl CreateArgs {
             guard,
             allowed_macs,
             nodst,
+            multicast_snooping,
             ingress_qos_map,
             egress_qos_map,
             subnets,
@@ -198,6 +205,7 @@ impl CreateArgs {
             guard: guard.unwrap_or(mode.default_guard()),
             allowed_macs: allowed_macs.into_iter().collect(),
             nodst,
+            multicast_snooping,
             ingress_qos_map,
             egress_qos_map,
             subnets,
@@ -221,6 +229,7 @@ impl SetArgs {
             mode,
             guard,
             nodst,
+            multicast_snooping,
             ingress_qos_map,
             egress_qos_map,
             format,
@@ -229,6 +238,7 @@ impl SetArgs {
             mode,
             nodst,
             guard,
+            multicast_snooping,
             ingress_qos_map,
             egress_qos_map,
         };
@@ -254,6 +264,7 @@ fn print_one(network: &NetworkStatus) {
         guard,
         allowed_macs,
         nodst,
+        multicast_snooping,
         ingress_qos_map,
         egress_qos_map,
         subnets,
@@ -271,6 +282,7 @@ fn print_one(network: &NetworkStatus) {
         ("guard", guard.name().to_owned()),
         ("allowed MACs", output::list(allowed_macs)),
         ("nodst", nodst.to_string()),
+        ("multicast-snooping", multicast_snooping.to_string()),
         ("ingress-qos-map", ingress_qos_map.to_string()),
         ("egress-qos-map", egress_qos_map.to_string()),
         ("subnets", output::list(subnets)),

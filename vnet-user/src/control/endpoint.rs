@@ -8,7 +8,7 @@ use std::{
 
 use super::{ControlError, Vnet, error::Failures};
 use crate::{
-    datapath::attach,
+    datapath::attach::{self, HostSide},
     link::{Link, LinkError, Netlink, Netns, pair::PairSpec, sysctl},
     model::{
         Endpoint, EndpointId, EndpointRequest, MacAddr, Network, Segment,
@@ -227,8 +227,13 @@ impl Vnet {
         let (device, hook) = (attached.endpoint_device, attached.hook);
         if let Some(host) = self.host_side(id, endpoint).await? {
             let pins = self.pins(uplink);
-            let pin = pins.link(&id.host_ifname());
-            attach::endpoint(&pins, device, hook, &host.name, host.index, &pin)?;
+            let pin = id.host_ifname();
+            let host = HostSide {
+                ifname: &host.name,
+                index: host.index,
+                pin: &pin,
+            };
+            attach::endpoint(&pins, device, hook, &host)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     datapath::{
         Maps, Pins, Programs,
+        attach::HostSide,
         load::{self, LoadOptions},
         replace,
     },
@@ -112,8 +113,13 @@ impl Vnet {
         replace::uplink(programs, hook, iface, &pins)?;
         for (id, endpoint) in self.state.endpoints_on(iface) {
             if let Some(host) = self.host_side(id, endpoint).await? {
-                let link = pins.link(&id.host_ifname());
-                replace::endpoint(programs, device, hook, &host.name, &link)?;
+                let pin = id.host_ifname();
+                let host = HostSide {
+                    ifname: &host.name,
+                    index: host.index,
+                    pin: &pin,
+                };
+                replace::endpoint(programs, &pins, device, hook, &host)?;
             }
         }
         self.rehook_containers(iface).await

@@ -27,6 +27,16 @@ use crate::model::state::{EndpointDevice, Hook};
 pub const CLSACT_PRIORITY: u16 = 50_000;
 pub(super) const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 1);
 
+/// The host side of an endpoint's link.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSide<'a> {
+    /// The name that it has now.
+    pub ifname: &'a str,
+    pub index: u32,
+    /// What its links are pinned under.
+    pub pin: &'a str,
+}
+
 /// Attaches `from_uplink` to the uplink's ingress by tcx. False where the kernel has none.
 pub fn uplink_by_tcx(ebpf: &mut Ebpf, uplink: &str, pins: &Pins) -> Result<bool, DatapathError> {
     let program = program(ebpf, FROM_UPLINK)?;
@@ -68,28 +78,37 @@ pub fn detach_clsact(uplink: &str) -> Result<(), DatapathError> {
     }
 }
 
-/// Attaches the pinned `from_endpoint` to the host side of an endpoint's link, and pins the attachment as `link`.
+/// Attaches the pinned `from_endpoint` to the host side of an endpoint's link, and pins the attachment.
 pub fn endpoint(
     pins: &Pins,
     device: EndpointDevice,
     hook: Hook,
-    host_ifname: &str,
-    host_ifindex: u32,
-    link: &Path,
+    host: &HostSide<'_>,
 ) -> Result<(), DatapathError> {
     let ingress = TcAttachType::Ingress;
+    let link = pins.link(host.pin);
     let path = pins.program(FROM_ENDPOINT);
     let mut program = SchedClassifier::from_pin(&path)
         .map_err(DatapathError::program(format!("open {}", path.display())))?;
     match (device, hook) {
-        (EndpointDevice::Netkit, _) => netkit::attach_peer(&program, host_ifindex, Some(link)),
+        (EndpointDevice::Netkit, _) => {
+            netkit::attach_peer(&program, host.index, Some(&link))?;
+            // Every kernel with such a netkit has tcx.
+            by_tcx(
+                &mut program,
+                host.ifname,
+                ingress,
+                &pins.rounds_link(host.pin),
+            )
+            .map(drop)
+        }
         (EndpointDevice::Veth, Hook::Tcx) => {
-            match by_tcx(&mut program, host_ifname, ingress, link)? {
+            match by_tcx(&mut program, host.ifname, ingress, &link)? {
                 true => Ok(()),
-                false => by_clsact(&mut program, host_ifname, ingress),
+                false => by_clsact(&mut program, host.ifname, ingress),
             }
         }
-        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(&mut program, host_ifname, ingress),
+        (EndpointDevice::Veth, Hook::Clsact) => by_clsact(&mut program, host.ifname, ingress),
     }
 }
 
@@ -124,7 +143,7 @@ pub fn netkit_works(ebpf: &mut Ebpf, ifindex: u32) -> Result<(), DatapathError> 
     netkit::attach_peer(program(ebpf, FROM_ENDPOINT)?, ifindex, None)
 }
 
-fn by_tcx(
+pub(super) fn by_tcx(
     program: &mut SchedClassifier,
     ifname: &str,
     direction: TcAttachType,

@@ -22,7 +22,7 @@ pub const CONTAINER_PROGRAMS: [&str; 2] = [ENTER_CONTAINER, LEAVE_CONTAINER];
 /// The programs that are pinned: for endpoints to come.
 pub const FOR_ENDPOINTS: [&str; 3] = [ENTER_CONTAINER, LEAVE_CONTAINER, FROM_ENDPOINT];
 /// The maps that are pinned under their own names.
-pub const MAPS: [&str; 11] = [
+pub const MAPS: [&str; 14] = [
     "fdb",
     "endpoints",
     "segments",
@@ -32,6 +32,9 @@ pub const MAPS: [&str; 11] = [
     "allowed_macs",
     "ingress_priorities",
     "egress_priorities",
+    "queriers",
+    "members",
+    "reporters",
     "counters",
     "reasons",
 ];
@@ -71,8 +74,11 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         qinq,
         source_mode,
         priorities,
+        snooping,
+        crowd,
     } = variant;
-    let [qinq, source_mode, priorities] = [qinq, source_mode, priorities].map(u8::from);
+    let [qinq, source_mode] = [qinq, source_mode].map(u8::from);
+    let [priorities, snooping, crowd] = [priorities, snooping, crowd].map(u8::from);
     let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
     // Of a kernel that tells no version, and of one whose vendor mended it, the worst is assumed: it is only slower.
     let mended = KernelVersion::current().is_ok_and(|version| version >= MAC_LEN_MENDED);
@@ -85,6 +91,8 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         .override_global("HAS_QINQ", &qinq, true)
         .override_global("HAS_SOURCE_MODE", &source_mode, true)
         .override_global("HAS_PRIORITIES", &priorities, true)
+        .override_global("HAS_SNOOPING", &snooping, true)
+        .override_global("HAS_CROWD", &crowd, true)
         .override_global("REINJECT_RESTORED", &reinject, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true);
     for map in MAPS {

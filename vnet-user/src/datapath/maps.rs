@@ -8,7 +8,8 @@ use aya::{
 };
 use vnet_common::{
     AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
-    QinqEntry, QinqKey, Reason, Receiver, Segment, SegmentKey, SourceKey,
+    Member, MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Reason, Receiver, Reporter,
+    ReporterKey, Segment, SegmentKey, SourceKey,
 };
 
 use super::{error::DatapathError, pins::Pins};
@@ -25,6 +26,9 @@ pub struct Maps {
     allowed_macs: HashMap<MapData, AllowedMacKey, u32>,
     ingress_priorities: HashMap<MapData, IngressPriorityKey, u32>,
     egress_priorities: HashMap<MapData, EgressPriorityKey, u32>,
+    queriers: HashMap<MapData, QuerierKey, Querier>,
+    members: HashMap<MapData, MemberKey, Member>,
+    reporters: HashMap<MapData, ReporterKey, Reporter>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -46,6 +50,9 @@ impl Maps {
             allowed_macs: open(pins, "allowed_macs", Map::HashMap)?,
             ingress_priorities: open(pins, "ingress_priorities", Map::HashMap)?,
             egress_priorities: open(pins, "egress_priorities", Map::HashMap)?,
+            queriers: open(pins, "queriers", Map::HashMap)?,
+            members: open(pins, "members", Map::HashMap)?,
+            reporters: open(pins, "reporters", Map::HashMap)?,
             counters: open(pins, "counters", Map::PerCpuArray)?,
             reasons: open(pins, "reasons", Map::PerCpuArray)?,
         })
@@ -75,6 +82,7 @@ impl Maps {
         stale_fdb.and(stale_sources)?;
 
         self.reset_new_counters(endpoints)?;
+        self.forget_gone(rows)?;
         insert_missing(&mut self.allowed_macs, &allowed_macs, "allowed_macs")?;
         let (ingress, egress) = (&mut self.ingress_priorities, &mut self.egress_priorities);
         insert_missing(ingress, ingress_priorities, "ingress_priorities")?;
@@ -117,6 +125,27 @@ impl Maps {
         Ok(())
     }
 
+    /// What was learnt of endpoints and segments that are gone, or are new with the number of one that is gone; and what
+    /// has not been true for long.
+    fn forget_gone(&mut self, rows: &Rows) -> Result<(), DatapathError> {
+        let endpoints = rows.endpoints.iter();
+        let known = endpoints.filter(|(ifindex, _)| self.endpoints.get(ifindex, 0).is_ok());
+        let known: BTreeSet<u16> = known.map(|(_, endpoint)| endpoint.endpoint).collect();
+        let now = monotonic_ns()?;
+        remove_if(&mut self.members, "members", |key, member| {
+            !known.contains(&key.endpoint) || member.until_ns <= now
+        })?;
+        remove_if(&mut self.reporters, "reporters", |key, _| {
+            !known.contains(&key.endpoint)
+        })?;
+        remove_if(&mut self.queriers, "queriers", |key, querier| {
+            let segment = SegmentKey {
+                segment: key.segment,
+            };
+            !rows.segments.contains_key(&segment) || querier.until_ns <= now
+        })
+    }
+
     /// Counters of an endpoint, summed over the CPUs.
     pub fn counters(&self, number: u16) -> Result<Traffic, DatapathError> {
         let what = DatapathError::map(format!("read the counters of endpoint {number}"));
@@ -140,6 +169,26 @@ impl Maps {
     }
 }
 
+/// `CLOCK_MONOTONIC`, as programs read it.
+fn monotonic_ns() -> Result<u64, DatapathError> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    let now = now.map_err(|errno| DatapathError::io("read the clock", errno.into()))?;
+    let since_boot = std::time::Duration::from(now);
+    Ok(u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Removes what programs have put there and is no longer so.
+fn remove_if<K: Pod + Ord, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &str,
+    gone: impl Fn(&K, &V) -> bool,
+) -> Result<(), DatapathError> {
+    // One that goes while the map is listed is no error.
+    let rows: BTreeMap<K, V> = map.iter().filter_map(Result::ok).collect();
+    let gone = rows.iter().filter(|(key, value)| gone(key, value));
+    remove_keys(map, gone.map(|(key, _)| key), name)
+}
+
 /// Removes what is not wanted. What is gone already is fine.
 fn remove_stale<K: Pod + Ord, V: Pod>(
     map: &mut HashMap<MapData, K, V>,
@@ -150,7 +199,16 @@ fn remove_stale<K: Pod + Ord, V: Pod>(
         .keys()
         .collect::<Result<_, _>>()
         .map_err(DatapathError::map(format!("list map {name}")))?;
-    for key in keys.iter().filter(|key| !wanted.contains_key(key)) {
+    let stale = keys.iter().filter(|key| !wanted.contains_key(key));
+    remove_keys(map, stale, name)
+}
+
+fn remove_keys<'a, K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    keys: impl Iterator<Item = &'a K>,
+    name: &str,
+) -> Result<(), DatapathError> {
+    for key in keys {
         match map.remove(key) {
             Ok(()) | Err(MapError::KeyNotFound) => {}
             Err(MapError::SyscallError(error))

@@ -45,9 +45,14 @@ impl Pins {
         self.dir.join("links").join(name.replace('.', "%"))
     }
 
+    /// The pin of the link by which an endpoint's netkit host side takes later rounds of copies.
+    pub fn rounds_link(&self, host_ifname: &str) -> PathBuf {
+        // No interface has a colon in its name.
+        self.link(&format!("{host_ifname}:rounds"))
+    }
+
     /// The pin of the link that attaches a program to the container's end of an endpoint's link.
     pub fn container_link(&self, host_ifname: &str, program: &str) -> PathBuf {
-        // No interface has a colon in its name.
         self.link(&format!("{host_ifname}:{program}"))
     }
 
@@ -155,9 +160,12 @@ impl Pins {
         programs.all(|program| self.container_link(host_ifname, program).exists())
     }
 
-    /// Removes one endpoint's link pin, which detaches its program. One that is gone is fine.
-    pub fn remove_link(&self, name: &str) -> Result<(), DatapathError> {
-        remove(fs::remove_file(self.link(name)), &self.link(name))
+    /// Removes the link pins of one endpoint's host side, which detaches its program. What is gone is fine.
+    pub fn remove_link(&self, host_ifname: &str) -> Result<(), DatapathError> {
+        for link in [self.link(host_ifname), self.rounds_link(host_ifname)] {
+            remove(fs::remove_file(&link), &link)?;
+        }
+        Ok(())
     }
 
     /// The same for the container's end.

@@ -12,7 +12,7 @@ use aya::{
 };
 
 use super::{
-    attach::{CLSACT_HANDLE, CLSACT_PRIORITY},
+    attach::{CLSACT_HANDLE, CLSACT_PRIORITY, HostSide},
     error::DatapathError,
     load::{self, FOR_ENDPOINTS, FROM_ENDPOINT, FROM_UPLINK, program},
     netkit,
@@ -29,20 +29,24 @@ pub fn uplink(ebpf: &mut Ebpf, hook: Hook, uplink: &str, pins: &Pins) -> Result<
     }
 }
 
-/// Replaces the program of one endpoint, whose attachment is pinned as `link`.
+/// Replaces the program of one endpoint.
 pub fn endpoint(
     ebpf: &mut Ebpf,
+    pins: &Pins,
     device: EndpointDevice,
     hook: Hook,
-    host_ifname: &str,
-    link: &Path,
+    host: &HostSide<'_>,
 ) -> Result<(), DatapathError> {
     let program = program(ebpf, FROM_ENDPOINT)?;
+    let link = pins.link(host.pin);
     match (device, hook) {
-        (EndpointDevice::Netkit, _) => netkit::replace(program, link),
-        (EndpointDevice::Veth, Hook::Tcx) => by_link(program, link),
+        (EndpointDevice::Netkit, _) => {
+            netkit::replace(program, &link)?;
+            by_link(program, &pins.rounds_link(host.pin))
+        }
+        (EndpointDevice::Veth, Hook::Tcx) => by_link(program, &link),
         (EndpointDevice::Veth, Hook::Clsact) => {
-            by_clsact(program, host_ifname, TcAttachType::Ingress)
+            by_clsact(program, host.ifname, TcAttachType::Ingress)
         }
     }
 }

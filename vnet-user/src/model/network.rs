@@ -33,6 +33,9 @@ pub struct Network {
     /// In source mode: what an endpoint hears goes nowhere else.
     #[serde(default)]
     pub nodst: bool,
+    /// Multicast goes only to who asked for it, while a querier is heard.
+    #[serde(default = "on")]
+    pub multicast_snooping: bool,
     #[serde(default)]
     pub ingress_qos_map: IngressMap,
     #[serde(default)]
@@ -56,6 +59,7 @@ pub struct NetworkChange {
     pub mode: Option<Mode>,
     pub nodst: Option<bool>,
     pub guard: Option<Guard>,
+    pub multicast_snooping: Option<bool>,
     pub ingress_qos_map: Option<IngressMap>,
     pub egress_qos_map: Option<EgressMap>,
 }
@@ -306,6 +310,7 @@ impl Network {
             guard: Mode::default().default_guard(),
             allowed_macs: BTreeSet::new(),
             nodst: false,
+            multicast_snooping: true,
             ingress_qos_map: IngressMap::default(),
             egress_qos_map: EgressMap::default(),
             subnets: Vec::new(),
@@ -325,6 +330,7 @@ impl Network {
             mode,
             nodst,
             guard,
+            multicast_snooping,
             ingress_qos_map,
             egress_qos_map,
         } = change.clone();
@@ -342,6 +348,7 @@ impl Network {
         }
         network.nodst = nodst.unwrap_or(network.nodst);
         network.guard = guard.unwrap_or(network.guard);
+        network.multicast_snooping = multicast_snooping.unwrap_or(network.multicast_snooping);
         network.ingress_qos_map = ingress_qos_map.unwrap_or(network.ingress_qos_map);
         network.egress_qos_map = egress_qos_map.unwrap_or(network.egress_qos_map);
         network.check_options()?;
@@ -373,6 +380,10 @@ impl Network {
     pub fn subnet_of(&self, address: IpAddr) -> Option<&IpNet> {
         self.subnets.iter().find(|subnet| subnet.contains(&address))
     }
+}
+
+fn on() -> bool {
+    true
 }
 
 /// Subnets in words.

@@ -69,6 +69,7 @@ impl Rows {
             .insert(endpoint.host_ifindex, sender(endpoint, network));
         let row = self.segments.entry(SegmentKey { segment }).or_default();
         row.flood_slots = row.flood_slots.max(u32::from(slot) + 1);
+        row.carrier_ifindex = endpoint.host_ifindex;
         if network.mode == Mode::Passthru {
             row.passthru_ifindex = endpoint.host_ifindex;
             row.passthru_endpoint = endpoint.number;
@@ -109,6 +110,9 @@ fn receiver(endpoint: &Endpoint, network: &Network) -> Receiver {
     let mut bits = 0;
     if network.nodst {
         bits |= flags::NODST;
+    }
+    if !network.multicast_snooping {
+        bits |= flags::ALL_MULTICAST;
     }
     if !network.ingress_qos_map.is_empty() {
         bits |= flags::INGRESS_PRIORITY;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use vnet_common::crowd::ROUND_SLOTS;
+
 use super::{mode::Mode, state::State};
 
 /// The features that programs are specialised for.
@@ -16,6 +18,12 @@ pub struct Variant {
     /// A network maps priorities.
     #[serde(default)]
     pub priorities: bool,
+    /// A network prunes multicast.
+    #[serde(default)]
+    pub snooping: bool,
+    /// A segment has so many endpoints that copies of a broadcast are made in rounds.
+    #[serde(default)]
+    pub crowd: bool,
 }
 
 impl Variant {
@@ -26,6 +34,10 @@ impl Variant {
             wanted.qinq |= network.segment.outer.is_some();
             wanted.source_mode |= network.mode == Mode::Source;
             wanted.priorities |= network.maps_priorities();
+            wanted.snooping |= network.multicast_snooping;
+        }
+        for (_, endpoint) in state.endpoints_on(uplink) {
+            wanted.crowd |= u32::from(endpoint.flood_slot) >= ROUND_SLOTS;
         }
         wanted
     }

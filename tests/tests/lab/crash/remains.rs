@@ -12,7 +12,10 @@ use tests::{
     kill_point::{self, Ended},
 };
 use vnet_common::{Endpoint, FdbKey, FloodKey, Receiver, Segment, SegmentKey};
-use vnet_user::lab::{Netns, VlanEnd, probe};
+use vnet_user::{
+    datapath::load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS},
+    lab::{Netns, VlanEnd, probe},
+};
 
 /// A machine on the wire, and the address that the endpoint under test gets.
 const ROUTER: &str = "192.168.200.100";
@@ -102,17 +105,16 @@ impl Lab {
         let (endpoints, networks) = (list("endpoints"), list("networks"));
         let host_ifnames = names(endpoints, "host_ifname");
         let pins = self.fixture.vnet.pins().join("enp0s8");
-        let mut links = host_ifnames.clone();
-        links.insert("from_uplink".to_owned());
-        if uplink["hook"] == "clsact" {
+        let links = match uplink["hook"].as_str() {
             // Filters have no pins.
-            links.clear();
-        }
+            Some("clsact") => BTreeSet::new(),
+            _ => links(uplink, networks, endpoints),
+        };
         assert_eq!(files(&pins.join("links")), links, "pinned links; {uplink}");
         let programs = files(&pins.join("programs"));
         assert_eq!(
             programs,
-            ["from_endpoint".to_owned()].into(),
+            FOR_ENDPOINTS.map(str::to_owned).into(),
             "pinned programs"
         );
         for (rows, map) in [
@@ -157,6 +159,23 @@ impl Lab {
         let kept = ["lock", "state.json"].map(str::to_owned);
         assert_eq!(files(self.fixture.vnet.state()), kept.into(), "state");
     }
+}
+
+/// The names under which links must be pinned.
+fn links(uplink: &Value, networks: &[Value], endpoints: &[Value]) -> BTreeSet<String> {
+    let mut links = BTreeSet::from(["from_uplink".to_owned()]);
+    for endpoint in endpoints {
+        let name = endpoint["host_ifname"].as_str().unwrap();
+        links.insert(name.to_owned());
+        if uplink["endpoint_device"] == "netkit" {
+            links.insert(format!("{name}:rounds"));
+        }
+        let network = networks.iter().find(|n| n["name"] == endpoint["network"]);
+        if network.unwrap()["egress_qos_map"] != serde_json::json!({}) {
+            links.extend(CONTAINER_PROGRAMS.map(|program| format!("{name}:{program}")));
+        }
+    }
+    links
 }
 
 /// One field of each of a list's objects.
