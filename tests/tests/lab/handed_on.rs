@@ -6,6 +6,8 @@ use vnet_user::lab::{
 };
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
+/// The drop eligible indicator of a tag (IEEE 802.1Q clause 9.6).
+const DEI: u16 = 0x1000;
 const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
 
 #[test]
@@ -70,6 +72,7 @@ fn a_macvlan_of_the_kernel_on_the_same_nic_gets_its_frames_with_their_tag() {
     ];
     for (destination, vlan, text) in cases {
         let frame = EthernetFrame::experiment(destination, FAR, text);
+        let vlan = vlan | DEI;
         let tci = 3 << 13 | vlan;
         wire.send(&frame.clone().tagged(vlan, 3)).unwrap();
         let seen = ears.expect(text, PATIENCE).unwrap();
@@ -78,7 +81,7 @@ fn a_macvlan_of_the_kernel_on_the_same_nic_gets_its_frames_with_their_tag() {
 
         // An inner tag stays where it is.
         let frame = EthernetFrame::experiment(destination, FAR, &format!("{text}, twice tagged"))
-            .tagged(5, 1);
+            .tagged(5 | DEI, 1);
         wire.send(&frame.clone().tagged(vlan, 3)).unwrap();
         let seen = ears.expect("twice tagged", PATIENCE).unwrap();
         assert_eq!(seen.bytes, frame.bytes(), "{text}, twice tagged");
