@@ -68,14 +68,19 @@ fn endpoints_follow_the_uplinks_sizes() {
     fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
     fixture.network("small", "--vlan 201 --subnet 192.168.201.0/24 --mtu 1450");
     let a = fixture.container("a", "web", "");
+    fixture.network(
+        "inner",
+        "--vlan 60 --outer-vlan 100 --subnet 192.168.60.0/24",
+    );
     let b = fixture.container("b", "small", "");
-    let mtus = || [&a, &b].map(|c| link(&c.netns, "eth0")["mtu"].as_u64().unwrap());
-    assert_eq!(mtus(), [1500, 1450]);
-    for (uplink, expected) in [(1400, [1400, 1400]), (9000, [9000, 1450])] {
+    let c = fixture.container("c", "inner", "");
+    let mtus = || [&a, &b, &c].map(|c| link(&c.netns, "eth0")["mtu"].as_u64().unwrap());
+    assert_eq!(mtus(), [1500, 1450, 1496]);
+    for (uplink, expected) in [(1400, [1400, 1400, 1396]), (9000, [9000, 1450, 8996])] {
         host.ip(&format!("link set enp0s8 mtu {uplink} gso_max_size 32768"))
             .unwrap();
         let outcome = fixture.vnet.run("show").unwrap();
-        let said = format!("enp0s8: its MTU is {uplink}, and 2 endpoints follow");
+        let said = format!("enp0s8: its MTU is {uplink}, and 3 endpoints follow");
         assert!(
             outcome.ok() && outcome.stderr.contains(&said),
             "{outcome:?}"
@@ -90,7 +95,7 @@ fn endpoints_follow_the_uplinks_sizes() {
     // What a container has set for itself is its own.
     a.netns.ip("link set eth0 mtu 1300").unwrap();
     fixture.ok("show");
-    assert_eq!(mtus(), [1300, 1450]);
+    assert_eq!(mtus(), [1300, 1450, 8996]);
 }
 
 #[test]

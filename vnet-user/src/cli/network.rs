@@ -97,7 +97,7 @@ pub struct CreateArgs {
     /// The default gateway, one of each family.
     #[arg(long = "gateway", value_name = "IP")]
     gateways: Vec<IpAddr>,
-    /// The endpoints' MTU in bytes, where it is not the NIC's.
+    /// The endpoints' MTU in bytes, where it is not the NIC's (with two tags: 4 less).
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
     #[command(flatten)]
