@@ -18,8 +18,10 @@
     reason = "in a test, the panic is the report"
 )]
 
+mod announcement;
 mod burst;
 mod dice;
+mod eventually;
 pub mod expected;
 mod features;
 mod fixture;
@@ -36,9 +38,12 @@ mod raw_program;
 mod reflector;
 mod running;
 mod syscall;
+mod watching;
 
+pub use announcement::{announces_ipv4, announces_ipv6};
 pub use burst::burst;
 pub use dice::Dice;
+pub use eventually::eventually;
 pub use features::active_features;
 pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of, silence};
 pub use flow::{Flow, Source};
@@ -48,6 +53,7 @@ pub use nic_state::{NicState, unicast_filter};
 pub use priority_filter::hear_only;
 pub use reflector::Reflector;
 pub use running::Running;
+pub use watching::Watching;
 
 use std::time::Duration;
 

@@ -33,6 +33,7 @@ mod lab {
     mod reattach;
     mod refuse;
     mod replace;
+    mod serve;
     mod untagged;
     mod uplinks;
     mod vlan;

@@ -11,5 +11,6 @@
 mod nic {
     mod bond;
     mod changes;
+    mod failover;
     mod models;
 }

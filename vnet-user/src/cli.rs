@@ -4,6 +4,7 @@ mod attach;
 mod endpoint;
 mod network;
 mod output;
+mod serve;
 mod show;
 mod stats;
 
@@ -71,6 +72,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Count frames by segment, endpoint and reason, and what was lost behind vnet.
     Stats(stats::StatsArgs),
+    /// Stay, and follow what changes: the NIC's MTU, carrier and address, a bond that fails over, containers that go.
+    Serve(serve::ServeArgs),
     /// Show both reference scenarios at work, in network namespaces, state and pins of its own.
     #[command(after_help = "Example: vnet-user demo")]
     Demo,
@@ -129,7 +132,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         state: absolute(cli.state_dir)?,
         bpf: absolute(cli.bpf_dir)?,
     };
-    if !matches!(cli.command, Command::Demo) {
+    if !matches!(cli.command, Command::Demo | Command::Serve(_)) {
         end_with_the_reader();
     }
     match cli.command {
@@ -148,6 +151,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => command.run(&dirs).await?,
         Command::Show(args) => args.run(&dirs).await?,
         Command::Stats(args) => args.run(&dirs).await?,
+        Command::Serve(args) => args.run(&dirs).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ mod detach;
 mod device;
 pub mod endpoint;
 mod error;
+mod far_end;
 mod follow;
 pub mod log;
 pub mod network;
@@ -16,6 +17,7 @@ mod nic;
 pub mod privilege;
 mod repair;
 mod replace;
+pub mod serve;
 pub mod stats;
 pub mod status;
 mod uplink;
@@ -50,6 +52,8 @@ pub struct Vnet {
     netns: NetnsId,
     /// Endpoints that this command found broken and cleaned up.
     cleaned: Vec<EndpointId>,
+    /// Some process follows what changes ([`serve`]).
+    watched: bool,
     /// What the user should know, a line each: for standard error.
     pub notices: Vec<String>,
 }
@@ -68,6 +72,7 @@ impl Vnet {
         })?;
         let mut vnet = Self {
             state: store.load()?,
+            watched: store.is_watched()?,
             store,
             bpf_dir: dirs.bpf.clone(),
             netlink: Netlink::open()?,

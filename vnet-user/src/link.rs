@@ -1,6 +1,7 @@
 //! Interfaces, by netlink and ethtool. Nobody else talks netlink.
 
 pub mod address;
+pub mod announce;
 mod error;
 pub mod ethtool;
 pub mod netlink;
@@ -9,7 +10,9 @@ pub mod pair;
 pub mod qdisc;
 pub mod sysctl;
 pub mod uplink;
+pub mod watch;
 
 pub use error::LinkError;
 pub use netlink::{Link, Netlink};
 pub use netns::Netns;
+pub use watch::{LinkChange, LinkChanges};

@@ -5,9 +5,14 @@ use std::{
     io::{self, BufWriter, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use thiserror::Error;
 
 use crate::model::{State, state::FORMAT};
@@ -22,6 +27,8 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    #[error("process {pid} watches already: one `vnet-user serve` is enough")]
+    Watched { pid: String },
     #[error("{path} is of a newer vnet (format {found}, this one knows {known}): use that one")]
     Newer {
         path: PathBuf,
@@ -42,6 +49,15 @@ pub struct Store {
     _lock: Flock<File>,
 }
 
+/// Held by the process that watches.
+pub struct WatchLock {
+    _lock: Flock<File>,
+}
+
+/// How long a command waits for another before it says so: most take less.
+const UNSAID: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(5);
+
 impl Store {
     /// Locks the store in `dir`, which is made when missing; waits for a command that holds it,
     /// and says by `waiting` which process that is, if it can be told.
@@ -61,20 +77,77 @@ impl Store {
             .create(dir)
             .map_err(io("make", dir))?;
         let path = dir.join("lock");
-        let file = private(&path).map_err(io("open", &path))?;
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-                waiting(holder(&file));
-                Flock::lock(file, FlockArg::LockExclusive)
-                    .map_err(|(_, errno)| io("lock", &path)(errno.into()))?
+        let mut file = private(&path).map_err(io("open", &path))?;
+        let said = Instant::now() + UNSAID;
+        let lock = loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => break lock,
+                Err((again, Errno::EWOULDBLOCK)) if Instant::now() < said => {
+                    file = again;
+                    thread::sleep(PAUSE);
+                }
+                Err((file, Errno::EWOULDBLOCK)) => {
+                    waiting(holder(&file));
+                    break Flock::lock(file, FlockArg::LockExclusive)
+                        .map_err(|(_, errno)| io("lock", &path)(errno.into()))?;
+                }
+                Err((_, errno)) => return Err(io("lock", &path)(errno.into())),
             }
-            Err((_, errno)) => return Err(io("lock", &path)(errno.into())),
         };
         Ok(Self {
             dir: dir.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Makes this process the one that watches, until what is returned is dropped or the process ends.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Watched`] when there is one already.
+    pub fn watch(&self) -> Result<WatchLock, StoreError> {
+        let path = self.watch_path();
+        let io = |what, source| StoreError::Io {
+            what,
+            path: path.clone(),
+            source,
+        };
+        let file = private(&path).map_err(|source| io("open", source))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(WatchLock { _lock: lock }),
+            Err((file, Errno::EWOULDBLOCK)) => Err(StoreError::Watched {
+                pid: holder(&file).map_or("?".to_owned(), |pid| pid.to_string()),
+            }),
+            Err((_, errno)) => Err(io("lock", errno.into())),
+        }
+    }
+
+    /// Whether a process watches. The store's own lock keeps two that ask from getting into each other's way.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be told.
+    pub fn is_watched(&self) -> Result<bool, StoreError> {
+        let path = self.watch_path();
+        let io = |source| StoreError::Io {
+            what: "look at",
+            path: path.clone(),
+            source,
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io(error)),
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => Ok(false),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+            Err((_, errno)) => Err(io(errno.into())),
+        }
+    }
+
+    fn watch_path(&self) -> PathBuf {
+        self.dir.join("watch")
     }
 
     /// Reads the state; there is none before the first change.
@@ -196,6 +269,20 @@ mod tests {
         }
         let file = File::open(path.join("lock")).unwrap();
         assert_eq!(holder(&file), Some(std::process::id()));
+    }
+
+    #[test]
+    fn one_process_watches() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::lock(dir.path(), |_| ()).unwrap();
+        assert!(!store.is_watched().unwrap());
+        let lock = store.watch().unwrap();
+        assert!(store.is_watched().unwrap());
+        let pid = std::process::id().to_string();
+        assert!(matches!(store.watch(), Err(StoreError::Watched { pid: of }) if of == pid));
+        drop(lock);
+        assert!(!store.is_watched().unwrap());
+        store.watch().unwrap();
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 mod remains;
 
-use tests::{attach_arguments, kill_at_each_change};
-use vnet_user::lab::probe;
+use tests::{attach_arguments, kill_at_each_change, link, mac_of};
+use vnet_user::lab::{Mac, probe};
 
 use self::remains::{Lab, VICTIM, VICTIM_MAC};
 
@@ -118,6 +118,31 @@ fn a_network_remove_that_is_killed_is_completed_by_the_next() {
     });
     lab.fixture.ok("detach --iface enp0s8 --force");
     lab.check_gone();
+}
+
+#[test]
+fn a_command_that_is_killed_as_it_follows_the_uplink_is_completed_by_the_next() {
+    let mut lab = Lab::attached();
+    lab.fixture.network("web", NETWORK);
+    lab.fixture.network("all", "--vlan 201 --mode passthru");
+    let victim = lab.add_victim();
+    let all = lab.fixture.container("all", "all", "");
+    let host = lab.fixture.host();
+    let mut round: u8 = 0;
+    kill_at_each_change("show", |nth| {
+        round += 1;
+        let (mac, mtu) = (Mac([2, 0, 0, 0, 1, round]), 1300 + u64::from(round));
+        host.ip(&format!("link set enp0s8 address {mac} mtu {mtu}"))
+            .unwrap();
+        let ended = lab.kill("show", nth);
+        assert_eq!(mac_of(&all.netns, "eth0"), mac);
+        assert_eq!(lab.fixture.shown_endpoint(&all.id)["mac"], mac.to_string());
+        for end in [&all.netns, &victim.netns] {
+            assert_eq!(link(end, "eth0")["mtu"], mtu);
+        }
+        lab.check_traffic(&victim.netns);
+        ended
+    });
 }
 
 #[test]

@@ -153,6 +153,7 @@ impl Vnet {
             variant: Variant::default(),
             layout: vnet_common::LAYOUT,
             made_clsact: same.is_some_and(|old| old.made_clsact),
+            active_port: link.active_port,
             nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
             retired: same.map_or_else(Default::default, |old| old.retired.clone()),
         };

@@ -1,9 +1,9 @@
 //! Programs at the container's end of a link, for networks that need them there.
 
-use super::{ControlError, Vnet};
+use super::{ControlError, Vnet, far_end::at_far_end};
 use crate::{
     datapath::attach,
-    link::{Netlink, Netns},
+    link::Link,
     model::{Endpoint, EndpointId, state::Hook},
 };
 
@@ -66,26 +66,11 @@ impl Vnet {
             // The kernel knows where its links are, wherever the container went.
             return Ok(attach::container_end(&pins, hook, "", &id.host_ifname())?);
         }
-        let netns = match endpoint.netns_id {
-            Some(id) => Netns::find(&endpoint.netns, id),
-            None => Netns::open(&endpoint.netns),
-        }?;
         let host_ifname = id.host_ifname();
-        netns.run(|| async {
-            let peer = match host.peer_index {
-                Some(index) => Netlink::open()?.find_index(index).await?,
-                None => None,
-            };
-            match peer {
-                Some(peer) if peer.peer_index == Some(host.index) => Ok(attach::container_end(
-                    &pins,
-                    hook,
-                    &peer.name,
-                    &host_ifname,
-                )?),
-                // The container has moved it elsewhere, which is its own business.
-                _ => Ok::<_, ControlError>(()),
-            }
-        })
+        let attached = at_far_end(endpoint, &host, |_, peer: Link| {
+            let attached = attach::container_end(&pins, hook, &peer.name, &host_ifname);
+            std::future::ready(attached.map_err(ControlError::from))
+        });
+        attached.map(drop)
     }
 }

@@ -30,7 +30,10 @@ impl Vnet {
             let done = self.settle(&uplink).await;
             self.note(done);
         }
+        self.follow_macs(&links).await;
         self.follow_sizes(&links).await;
+        self.follow_carriers(&links).await;
+        self.follow_dormancy(&links).await;
         Ok(())
     }
 

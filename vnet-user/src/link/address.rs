@@ -4,7 +4,7 @@ use std::{net::IpAddr, pin::pin};
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags};
 use rtnetlink::RouteMessageBuilder;
 
 use super::{error::LinkError, netlink::Netlink};
@@ -35,6 +35,37 @@ impl Netlink {
                     addresses.push(address);
                 }
             }
+        }
+        Ok(addresses)
+    }
+
+    /// The addresses of an interface that are known to be its own: not those that IPv6 still asks about, or was told are
+    /// taken (RFC 4862, section 5.4).
+    pub async fn announceable(&self, index: u32) -> Result<Vec<IpAddr>, LinkError> {
+        let unsure = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
+        let request = self.handle.address().get();
+        let mut messages = pin!(request.set_link_index_filter(index).execute());
+        let what = |error| LinkError::netlink(format!("list the addresses of {index}"), &error);
+        let mut addresses = Vec::new();
+        while let Some(message) = messages.try_next().await.map_err(what)? {
+            if message.header.flags.intersects(unsure) {
+                continue;
+            }
+            let local = message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    AddressAttribute::Local(address) => Some(*address),
+                    _ => None,
+                });
+            let other = message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    AddressAttribute::Address(address) => Some(*address),
+                    _ => None,
+                });
+            addresses.extend(local.or(other));
         }
         Ok(addresses)
     }

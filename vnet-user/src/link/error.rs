@@ -26,6 +26,14 @@ pub enum LinkError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot announce the addresses of {ifname:?}")]
+    Announce {
+        ifname: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the kernel tells of no more changes of interfaces")]
+    WatchEnded,
     #[error("cannot {what} of {ifname:?}")]
     Ethtool {
         what: &'static str,
@@ -62,6 +70,14 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// True where a namespace is not there any more, or nobody knows where.
+    pub fn is_lost_netns(&self) -> bool {
+        matches!(
+            self,
+            Self::NoNetns { .. } | Self::NotNetns { .. } | Self::LostNetns { .. }
+        )
+    }
+
     /// Wraps what the kernel answered to `what`.
     pub(crate) fn netlink(what: impl Into<String>, error: &rtnetlink::Error) -> Self {
         let source = match error {
@@ -82,8 +98,10 @@ impl LinkError {
             | Self::Ethtool { source, .. }
             | Self::Sysctl { source, .. }
             | Self::NoNetns { source, .. }
+            | Self::Announce { source, .. }
             | Self::Enter { source, .. } => source.raw_os_error(),
             Self::NoLink(_)
+            | Self::WatchEnded
             | Self::NotNetns { .. }
             | Self::LostNetns { .. }
             | Self::IfnameTaken { .. } => None,

@@ -4,13 +4,14 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+    InfoBond, InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    LinkMode, Prop, State,
 };
 use rtnetlink::{Handle, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
 use vnet_common::Mac;
 
 use super::error::{LinkError, allow};
-use crate::model::{Sizes, state::EndpointDevice};
+use crate::model::{MacAddr, Sizes, state::EndpointDevice};
 
 /// A netlink connection. It stays in the namespace where it was opened.
 pub struct Netlink {
@@ -34,6 +35,16 @@ pub struct Link {
     pub peer_index: Option<u32>,
     /// Administratively up.
     pub up: bool,
+    /// Up, and with a carrier below.
+    #[doc(alias = "IFF_LOWER_UP")]
+    pub has_carrier: bool,
+    /// Has a carrier, and waits for something else before it works, such as authentication (RFC 2863, section 3.1.12).
+    #[doc(alias = "IF_OPER_DORMANT")]
+    pub dormant: bool,
+    /// Up, with a carrier, and the kernel has set it to work.
+    pub running: bool,
+    /// The port that a bond sends by, in the modes that have one.
+    pub active_port: Option<u32>,
     /// The bridge, bond or VRF that it is a port of.
     pub master: Option<u32>,
     /// The VLAN id of a VLAN device.
@@ -135,6 +146,37 @@ impl Netlink {
             .await
     }
 
+    /// Takes an interface down.
+    pub async fn set_down(&self, index: u32) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(index).down().build();
+        self.change(message, format!("take interface {index} down"))
+            .await
+    }
+
+    /// Makes an interface dormant for as long as it has a carrier, or lets it work (`ip link set … mode dormant state
+    /// dormant`).
+    pub async fn set_dormant(&self, index: u32, dormant: bool) -> Result<(), LinkError> {
+        let (mode, state) = match dormant {
+            true => (LinkMode::Dormant, State::Dormant),
+            false => (LinkMode::Default, State::Up),
+        };
+        let message = LinkUnspec::new_with_index(index)
+            .append_extra_attribute(LinkAttribute::Mode(mode))
+            .append_extra_attribute(LinkAttribute::OperState(state))
+            .build();
+        let what = format!("set the state of interface {index} to {state}");
+        self.change(message, what).await
+    }
+
+    /// Gives an interface another address, which it may have while it is up.
+    pub async fn set_mac(&self, index: u32, mac: MacAddr) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(index)
+            .address(mac.octets().to_vec())
+            .build();
+        let what = format!("set the MAC address of interface {index} to {mac}");
+        self.change(message, what).await
+    }
+
     pub(super) async fn change(&self, message: LinkMessage, what: String) -> Result<(), LinkError> {
         let result = self.handle.link().change(message).execute().await;
         result.map_err(|error| LinkError::netlink(what, &error))
@@ -184,6 +226,10 @@ impl Link {
             tx_dropped: 0,
             peer_index: None,
             up: flags.contains(LinkFlags::Up),
+            has_carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+            dormant: false,
+            running: false,
+            active_port: None,
             master: None,
             vlan: None,
             promiscuous: flags.contains(LinkFlags::Promisc),
@@ -202,6 +248,10 @@ impl Link {
                 LinkAttribute::GsoMaxSize(bytes) => link.sizes.gso_max_size = Some(*bytes),
                 LinkAttribute::GsoMaxSegs(segments) => link.sizes.gso_max_segs = Some(*segments),
                 LinkAttribute::Stats64(stats) => link.tx_dropped = stats.tx_dropped,
+                LinkAttribute::OperState(state) => {
+                    link.dormant = *state == State::Dormant;
+                    link.running = matches!(state, State::Up | State::Unknown | State::Dormant);
+                }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.peer_index = Some(*index),
                 _ => {}
@@ -223,6 +273,12 @@ impl Link {
                 LinkInfo::Data(InfoData::Vlan(data)) => {
                     self.vlan = data.iter().find_map(|data| match data {
                         InfoVlan::Id(id) => Some(*id),
+                        _ => None,
+                    });
+                }
+                LinkInfo::Data(InfoData::Bond(data)) => {
+                    self.active_port = data.iter().find_map(|data| match data {
+                        InfoBond::ActivePort(index) => Some(*index),
                         _ => None,
                     });
                 }

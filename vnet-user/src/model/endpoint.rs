@@ -54,6 +54,9 @@ pub struct Endpoint {
     pub phase: Phase,
     pub network: String,
     pub mac: MacAddr,
+    /// It has its uplink's address, and takes the new one when that changes.
+    #[serde(default)]
+    pub mac_of_uplink: bool,
     /// In source mode: the addresses that it hears.
     #[serde(default)]
     pub sources: BTreeSet<MacAddr>,
@@ -67,6 +70,12 @@ pub struct Endpoint {
     pub ifname: String,
     /// The host side of the link; 0 until it is made.
     pub host_ifindex: u32,
+    /// vnet has taken the host side down, since the uplink has no carrier.
+    #[serde(default)]
+    pub carrier_off: bool,
+    /// vnet has made the container's end dormant, since the uplink is.
+    #[serde(default)]
+    pub dormant: bool,
     /// What vnet gave both ends of the link; a container may have changed its own.
     #[serde(default)]
     pub sizes: Sizes,
@@ -218,12 +227,15 @@ impl EndpointRequest {
             phase: Phase::Adding,
             network: name.clone(),
             mac,
+            mac_of_uplink: network.mode == Mode::Passthru && mac == host.mac,
             sources: sources.clone(),
             addresses,
             netns: netns.clone(),
             netns_id: None,
             ifname: ifname.clone(),
             host_ifindex: 0,
+            carrier_off: false,
+            dormant: false,
             sizes: Sizes::default(),
             number,
             flood_slot,

@@ -129,6 +129,9 @@ pub struct Uplink {
     /// vnet made the uplink's `clsact` qdisc, and so removes it.
     #[serde(default)]
     pub made_clsact: bool,
+    /// The port that it sends by, where it is a bond that has one: endpoints are announced when it is another.
+    #[serde(default)]
+    pub active_port: Option<u32>,
     /// What vnet changed on the NIC, to be undone.
     #[serde(default)]
     pub nic: NicChanges,

@@ -1,0 +1,417 @@
+//! `vnet-user serve` follows what changes, as it changes; it may be killed and started again at any time.
+
+use std::os::unix::net::UnixDatagram;
+
+use tests::{
+    Container, Fixture, PATIENCE, SILENCE, Watching, announces_ipv4, check_refused, eventually,
+    link, mac_of, unicast_filter,
+};
+use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, Outcome, VlanEnd, probe};
+
+/// Two containers on VLAN 200, and a router there.
+struct Web {
+    fixture: Fixture,
+    containers: [Container; 2],
+    router: Option<VlanEnd>,
+}
+
+impl Web {
+    fn new() -> Self {
+        let mut fixture = Fixture::attached();
+        let router = fixture.vlan_end(200, &["192.168.200.100/24"]);
+        fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
+        let containers = [
+            fixture.container("a", "web", "--ip 192.168.200.2"),
+            fixture.container("b", "web", "--ip 192.168.200.3"),
+        ];
+        Self {
+            fixture,
+            containers,
+            router: Some(router),
+        }
+    }
+
+    /// Pulls the cable or plugs it in, at the far end.
+    fn set_cable(&self, state: &str) {
+        let wire = self.fixture.wire();
+        wire.ip(&format!("link set enp0s8 {state}")).unwrap();
+    }
+
+    fn wait_for_carriers(&self, carrier: bool) {
+        for container in &self.containers {
+            wait_for_carrier(&container.netns, "eth0", carrier);
+        }
+    }
+
+    fn check_traffic(&self) {
+        let [a, b] = &self.containers;
+        a.pings("192.168.200.100");
+        b.pings("192.168.200.100");
+        a.pings("192.168.200.3");
+    }
+}
+
+/// What a container knows of its carrier: `LOWER_UP`, `NO-CARRIER`, and whether its state is one of those that work.
+fn carrier(netns: &Netns, device: &str) -> [bool; 3] {
+    let shown = link(netns, device);
+    let flags = shown["flags"].as_array().unwrap();
+    let down = ["DOWN", "LOWERLAYERDOWN"].contains(&shown["operstate"].as_str().unwrap());
+    [
+        flags.contains(&"LOWER_UP".into()),
+        flags.contains(&"NO-CARRIER".into()),
+        !down,
+    ]
+}
+
+fn wait_for_carrier(netns: &Netns, device: &str, expected: bool) {
+    let what = format!("carrier of {device} in {}", netns.name());
+    eventually(&what, &[expected, !expected, expected], || {
+        carrier(netns, device)
+    });
+}
+
+fn mtu(netns: &Netns) -> u64 {
+    link(netns, "eth0")["mtu"].as_u64().unwrap()
+}
+
+/// How often the carrier of `eth0` has come and gone.
+fn carrier_changes(netns: &Netns) -> u64 {
+    let shown = netns.ip("-s -s -j link show dev eth0").unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let changes = &shown[0]["stats64"]["tx"]["carrier_changes"];
+    changes.as_u64().expect("ip counts changes of the carrier")
+}
+
+/// A frame as large as the endpoint's MTU gets through, and arrives as it was sent.
+fn passes_whole(fixture: &Fixture, from: &Container, bytes: usize) {
+    let payload: Vec<u8> = (0..bytes).map(|byte| byte as u8).collect();
+    let frame = EthernetFrame::new(Mac::BROADCAST, from.mac, ETH_P_EXPERIMENT, &payload);
+    let wire = fixture.wire_raw();
+    from.raw().send(&frame).unwrap();
+    let came = wire.find(PATIENCE, |came| came.bytes == frame.bytes());
+    let came = came.unwrap().expect("the frame on the wire");
+    assert_eq!(came.tag.map(|tag| tag.vlan()), Some(200));
+}
+
+#[test]
+fn the_mtu_is_followed_while_links_stay_up() {
+    let web = Web::new();
+    let [a, b] = &web.containers;
+    let serve = Watching::start(&web.fixture);
+    let before = carrier_changes(&a.netns);
+    for size in [1400, 9000, 1500] {
+        for end in [web.fixture.wire(), web.fixture.host()] {
+            end.ip(&format!("link set enp0s8 mtu {size}")).unwrap();
+        }
+        serve.says(&[&format!(
+            "enp0s8: its MTU is {size}, and 2 endpoints follow"
+        )]);
+        assert_eq!([mtu(&a.netns), mtu(&b.netns)], [size, size]);
+        passes_whole(&web.fixture, a, usize::try_from(size).unwrap());
+    }
+    let after = carrier_changes(&a.netns);
+    assert_eq!(after, before, "the link went down meanwhile");
+    serve.end();
+}
+
+#[test]
+fn what_changed_before_it_came_is_caught_up_with() {
+    let mut web = Web::new();
+    let host = web.fixture.host();
+    // Only the address is kept: whoever has the namespace open keeps it.
+    let Container { id, mac: gone, .. } = web.fixture.container("gone", "web", "");
+    let host_side = web.fixture.host_ifname(&id);
+    web.fixture.lab.remove("gone");
+    eventually("the host side", &false, || {
+        host.ip(&format!("link show dev {host_side}")).is_ok()
+    });
+    host.ip("link set enp0s8 mtu 1400").unwrap();
+    let serve = Watching::start(&web.fixture);
+    assert_eq!(mtu(&web.containers[0].netns), 1400);
+    let filter = unicast_filter(&host, "enp0s8");
+    assert!(!filter.contains(&gone.to_string()), "{filter}");
+    serve.kill();
+    host.ip("link set enp0s8 mtu 1300").unwrap();
+    let _serve = Watching::start(&web.fixture);
+    assert_eq!(mtu(&web.containers[0].netns), 1300);
+}
+
+#[test]
+fn a_container_that_goes_is_cleaned_up_after_at_once() {
+    let mut web = Web::new();
+    let serve = Watching::start(&web.fixture);
+    // One that came after it.
+    let mac = web.fixture.container("c", "web", "").mac;
+    let host = web.fixture.host();
+    let known = || unicast_filter(&host, "enp0s8").contains(&mac.to_string());
+    assert!(known());
+    web.fixture.lab.remove("c");
+    eventually("its address in the NIC's filter", &false, known);
+    web.check_traffic();
+    assert_eq!(serve.said(), [""; 0]);
+}
+
+#[test]
+fn an_uplink_without_carrier_leaves_its_endpoints_without_as_macvlan_does() {
+    let mut web = Web::new();
+    let host = web.fixture.host();
+    let macvlan = Netns::clone(web.fixture.lab.add("macvlan").unwrap());
+    let name = macvlan.name();
+    host.ip(&format!(
+        "link add link enp0s8 name eth0 netns {name} type macvlan mode bridge"
+    ))
+    .unwrap();
+    macvlan.ip("link set eth0 up").unwrap();
+    let serve = Watching::start(&web.fixture);
+    web.wait_for_carriers(true);
+    wait_for_carrier(&macvlan, "eth0", true);
+
+    web.set_cable("down");
+    serve.says(&["enp0s8: is down, and 2 endpoints have no carrier"]);
+    web.wait_for_carriers(false);
+    wait_for_carrier(&macvlan, "eth0", false);
+    let [a, _] = &web.containers;
+    let sibling = "192.168.200.3".parse().unwrap();
+    assert_eq!(
+        probe::ping(&a.netns, sibling, SILENCE).unwrap().map(drop),
+        None
+    );
+
+    web.set_cable("up");
+    serve.says(&["enp0s8: is up, and 2 endpoints have a carrier again"]);
+    web.wait_for_carriers(true);
+    wait_for_carrier(&macvlan, "eth0", true);
+    web.check_traffic();
+    serve.end();
+}
+
+#[test]
+fn a_dormant_uplink_has_dormant_endpoints_as_it_has_macvlans() {
+    let mut web = Web::new();
+    let host = web.fixture.host();
+    let macvlan = Netns::clone(web.fixture.lab.add("macvlan").unwrap());
+    let name = macvlan.name();
+    host.ip(&format!(
+        "link add link enp0s8 name eth0 netns {name} type macvlan mode bridge"
+    ))
+    .unwrap();
+    macvlan.ip("link set eth0 up").unwrap();
+    let serve = Watching::start(&web.fixture);
+    let states = || {
+        let [a, b] = &web.containers;
+        [&a.netns, &b.netns, &macvlan].map(|netns| link(netns, "eth0")["operstate"].clone())
+    };
+    for (mode, state) in [("dormant", "DORMANT"), ("default", "UP")] {
+        for change in [format!("mode {mode}"), format!("state {state}")] {
+            host.ip(&format!("link set dev enp0s8 {change}")).unwrap();
+        }
+        eventually("states", &[state, state, state].map(Into::into), states);
+    }
+    web.check_traffic();
+    for change in ["mode dormant", "state DORMANT"] {
+        host.ip(&format!("link set dev enp0s8 {change}")).unwrap();
+    }
+    eventually(
+        "states",
+        &["DORMANT", "DORMANT", "DORMANT"].map(Into::into),
+        states,
+    );
+    serve.end();
+    eventually("states", &["UP", "UP", "DORMANT"].map(Into::into), states);
+}
+
+#[test]
+fn without_a_watcher_no_endpoint_stays_without_carrier() {
+    let web = Web::new();
+    web.set_cable("down");
+    web.fixture.ok("show");
+    web.wait_for_carriers(true);
+
+    let serve = Watching::start(&web.fixture);
+    web.wait_for_carriers(false);
+    // What another command does meanwhile does not bring it up.
+    web.fixture.ok("show");
+    web.wait_for_carriers(false);
+    serve.kill();
+    let [a, _] = &web.containers;
+    let shown = web.fixture.vnet.run("show").unwrap();
+    let said = "enp0s8: is not watched, and 2 endpoints have a carrier again";
+    assert!(shown.stderr.contains(said), "{shown:?}");
+    web.wait_for_carriers(true);
+    a.pings("192.168.200.3");
+
+    let serve = Watching::start(&web.fixture);
+    web.wait_for_carriers(false);
+    serve.end();
+    web.wait_for_carriers(true);
+    let serve = Watching::start(&web.fixture);
+    web.wait_for_carriers(false);
+    serve.kill();
+    web.set_cable("up");
+    let _serve = Watching::start(&web.fixture);
+    web.wait_for_carriers(true);
+    web.check_traffic();
+}
+
+#[test]
+fn a_link_that_the_user_took_down_stays_down() {
+    let web = Web::new();
+    let serve = Watching::start(&web.fixture);
+    let [a, b] = &web.containers;
+    let host_side = web.fixture.host_ifname(&a.id);
+    let host = web.fixture.host();
+    host.ip(&format!("link set {host_side} down")).unwrap();
+    web.set_cable("down");
+    wait_for_carrier(&b.netns, "eth0", false);
+    web.set_cable("up");
+    wait_for_carrier(&b.netns, "eth0", true);
+    wait_for_carrier(&a.netns, "eth0", false);
+    serve.end();
+    wait_for_carrier(&a.netns, "eth0", false);
+    host.ip(&format!("link set {host_side} up")).unwrap();
+    web.check_traffic();
+}
+
+#[test]
+fn an_uplink_that_comes_back_is_attached_again_with_its_endpoints() {
+    let mut web = Web::new();
+    let serve = Watching::start(&web.fixture);
+    let (host, wire) = (web.fixture.host(), web.fixture.wire());
+    drop(web.router.take());
+    host.ip("link del enp0s8").unwrap();
+    web.wait_for_carriers(false);
+    let name = wire.name();
+    host.ip(&format!(
+        "link add enp0s8 mtu 1400 type veth peer name enp0s8 netns {name}"
+    ))
+    .unwrap();
+    wire.ip("link set enp0s8 up").unwrap();
+    let seen = web.fixture.wire_raw();
+    host.ip("link set enp0s8 up").unwrap();
+    serve.says(&["enp0s8: is back, and attached"]);
+    web.wait_for_carriers(true);
+    let [a, _] = &web.containers;
+    let address = "192.168.200.2".parse().unwrap();
+    let announced = seen.find(PATIENCE, |frame| announces_ipv4(frame, a.mac, address));
+    let announced = announced.unwrap();
+    let announced = announced.expect("a gratuitous ARP");
+    assert_eq!(announced.tag.map(|tag| tag.vlan()), Some(200));
+    eventually("MTU", &1400, || mtu(&a.netns));
+    web.router = Some(web.fixture.vlan_end(200, &["192.168.200.100/24"]));
+    web.check_traffic();
+    assert_eq!(web.fixture.show()["uplinks"][0]["datapath"], "running");
+    serve.end();
+}
+
+#[test]
+fn lost_pins_come_back_by_themselves() {
+    let web = Web::new();
+    let serve = Watching::start(&web.fixture);
+    web.fixture.vnet.lose_pins().unwrap();
+    // Any change makes it look.
+    web.fixture
+        .host()
+        .ip("link set enp0s8 txqueuelen 500")
+        .unwrap();
+    serve.says(&["enp0s8: is back, and attached"]);
+    web.check_traffic();
+}
+
+#[test]
+fn one_watcher_is_enough() {
+    let fixture = Fixture::attached();
+    let serve = Watching::start(&fixture);
+    let second = fixture.vnet.run("serve").unwrap();
+    check_refused(&second);
+    assert!(second.stderr.contains("watches already"), "{second:?}");
+    serve.end();
+    Watching::start(&fixture).end();
+}
+
+#[test]
+fn in_another_namespace_it_is_refused() {
+    let fixture = Fixture::attached();
+    let mut command = fixture.vnet.command_in(&fixture.wire(), "serve");
+    let outcome = Outcome::from_output("serve".to_owned(), &command.output().unwrap());
+    check_refused(&outcome);
+    assert!(outcome.stderr.contains("namespace"), "{outcome:?}");
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready() {
+    let fixture = Fixture::attached();
+    let path = fixture.vnet.state().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = fixture.vnet.command("serve");
+    let mut serve = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer);
+    // Before anything can fail: it must not stay.
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    assert_eq!(buffer[..length.unwrap()], *b"READY=1\n");
+}
+
+#[test]
+fn a_passthru_endpoint_takes_the_uplinks_new_address_as_macvlans_does() {
+    let mut fixture = Fixture::attached();
+    let host = fixture.host();
+    fixture.network("all", "--vlan 200 --mode passthru");
+    fixture.network("web", "--vlan 201 --subnet 192.168.201.0/24");
+    fixture.network("own", "--vlan 202 --mode passthru");
+    let all = fixture.container("all", "all", "");
+    let web = fixture.container("web", "web", "");
+    let own = fixture.container("own", "own", "--mac 02:00:00:00:00:09");
+    // The kernel's own, on a cable of its own.
+    for step in [
+        "link add lab0 type veth peer name lab1",
+        "link add link lab0 name lab2 type macvlan mode passthru",
+        "link set lab0 address 02:00:00:00:01:01",
+    ] {
+        host.ip(step).unwrap();
+    }
+    assert_eq!(mac_of(&host, "lab2"), "02:00:00:00:01:01".parse().unwrap());
+    let addresses = || [&all, &web, &own].map(|c| mac_of(&c.netns, "eth0"));
+    assert_eq!(all.mac, mac_of(&host, "enp0s8"));
+
+    let change = |last: u8| {
+        let mac = Mac([2, 0, 0, 0, 1, last]);
+        host.ip(&format!("link set enp0s8 address {mac}")).unwrap();
+        mac
+    };
+    let mac = change(2);
+    let shown = fixture.vnet.run("show").unwrap();
+    assert!(
+        shown.stderr.contains(&mac.to_string()) && shown.stderr.contains(&all.id),
+        "{shown:?}"
+    );
+    assert_eq!(addresses(), [mac, web.mac, own.mac]);
+    assert_eq!(fixture.shown_endpoint(&all.id)["mac"], mac.to_string());
+    let quiet = fixture.vnet.run("show").unwrap();
+    assert_eq!(quiet.stderr, "", "nothing to follow");
+
+    let serve = Watching::start(&fixture);
+    let mac = change(3);
+    eventually("addresses", &[mac, web.mac, own.mac], addresses);
+    serve.says(&[&mac.to_string(), &all.id]);
+    serve.end();
+}
+
+#[test]
+fn an_endpoint_whose_address_the_uplink_takes_is_named() {
+    let mut fixture = Fixture::attached();
+    fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
+    let a = fixture.container("a", "web", "");
+    let serve = Watching::start(&fixture);
+    let host = fixture.host();
+    host.ip(&format!("link set enp0s8 address {}", a.mac))
+        .unwrap();
+    serve.says(&["enp0s8", &a.mac.to_string(), &a.id]);
+    // It goes on being so, and is said once.
+    for mtu in [1400, 1300] {
+        host.ip(&format!("link set enp0s8 mtu {mtu}")).unwrap();
+        serve.says(&[&format!("its MTU is {mtu}")]);
+    }
+    assert_eq!(serve.said().len(), 3, "{:?}", serve.said());
+}

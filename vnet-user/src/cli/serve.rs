@@ -1,0 +1,70 @@
+//! `vnet-user serve`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use sd_notify::NotifyState;
+use serde::Serialize;
+
+use super::output::{self, Format};
+use crate::{
+    control::{
+        Dirs, privilege,
+        serve::{Burst, Watcher},
+    },
+    interrupt::Interrupt,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: vnet-user serve")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What `serve --json` prints when it has caught up.
+#[derive(Serialize)]
+struct ServeReport {
+    uplinks: Vec<String>,
+}
+
+impl ServeArgs {
+    pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+        let Self { format } = self;
+        privilege::check()?;
+        // Before the line is printed: who has read it may end this at once.
+        let mut interrupt = Interrupt::listen()?;
+        let mut watcher = Watcher::begin(dirs)?;
+        let first = watcher.pass(&Burst::default()).await?;
+        say(&first.news);
+        let report = ServeReport {
+            uplinks: first.uplinks,
+        };
+        format.print(&report, || match report.uplinks.as_slice() {
+            [] => "watching; nothing is attached yet".to_owned(),
+            uplinks => format!("watching {}", output::list(uplinks)),
+        })?;
+        // Where systemd does not wait for it, there is nobody to tell.
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        let watched = loop {
+            let burst = tokio::select! {
+                burst = watcher.changed() => burst,
+                () = interrupt.wait() => break Ok(()),
+            };
+            match burst {
+                Ok(burst) => say(&watcher.try_pass(&burst).await),
+                Err(error) => break Err(error),
+            }
+        };
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        say(&watcher.end().await?);
+        Ok(watched?)
+    }
+}
+
+/// On standard error, which may be gone: that must not end the watch.
+fn say(news: &[String]) {
+    for line in news {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}

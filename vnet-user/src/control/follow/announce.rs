@@ -1,0 +1,75 @@
+//! An uplink's neighbours: who has to learn anew where its endpoints are.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    control::{ControlError, Vnet, far_end::at_far_end},
+    link::{Link, Netlink, announce::announce},
+    model::{Endpoint, EndpointId, state::Phase},
+};
+
+impl Vnet {
+    /// Announces the endpoints of uplinks that sit elsewhere on the network now: of the interfaces that said so
+    /// (`notified`), of bonds that send by another port than was last known, so that a watcher that was not there when
+    /// that happened makes up for it, and of uplinks that are `due`. One without a carrier is due until it has one.
+    pub(in crate::control) async fn follow_places(
+        &mut self,
+        notified: &BTreeSet<u32>,
+        due: &mut BTreeSet<String>,
+    ) -> Result<(), ControlError> {
+        let links = self.netlink.list().await?;
+        for (name, uplink) in self.state.uplinks.clone() {
+            let Some(link) = links.iter().find(|link| link.index == uplink.ifindex) else {
+                continue;
+            };
+            let port = link.active_port.or(uplink.active_port);
+            let failed_over = uplink.active_port.is_some() && uplink.active_port != port;
+            if due.contains(&name) || failed_over || notified.contains(&link.index) {
+                if !link.has_carrier {
+                    due.insert(name);
+                    continue;
+                }
+                due.remove(&name);
+                self.announce_endpoints(&name).await;
+            }
+            // After that: if this process dies before, the next one announces.
+            if uplink.active_port != port {
+                self.uplink_mut(&name)?.active_port = port;
+                self.save()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All addresses of an uplink's endpoints, each from the endpoint itself, so that it goes the way of its frames.
+    async fn announce_endpoints(&mut self, uplink: &str) {
+        let endpoints = self.state.endpoints_on(uplink);
+        let ready = endpoints.filter(|(_, endpoint)| endpoint.phase == Phase::Ready);
+        let ready: Vec<_> = ready.map(|(id, e)| (id.clone(), e.clone())).collect();
+        let mut count = 0;
+        for (id, endpoint) in ready {
+            let announced = self.announce_endpoint(&id, &endpoint).await;
+            count += self.note(announced).unwrap_or_default();
+        }
+        if count > 0 {
+            self.notices.push(format!(
+                "{uplink}: is reached by another way now, and {count} addresses of its endpoints were announced"
+            ));
+        }
+    }
+
+    async fn announce_endpoint(
+        &self,
+        id: &EndpointId,
+        endpoint: &Endpoint,
+    ) -> Result<usize, ControlError> {
+        let host = self.host_side(id, endpoint).await?;
+        let Some(host) = host.filter(|host| host.up) else {
+            return Ok(0);
+        };
+        let announced = at_far_end(endpoint, &host, |netlink: Netlink, link: Link| async move {
+            announce(&netlink, &link).await
+        })?;
+        Ok(announced.unwrap_or_default())
+    }
+}

@@ -1,0 +1,116 @@
+//! Changes that come together: one reason for one pass.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::link::{LinkChange, LinkChanges, LinkError};
+
+/// A burst has ended when nothing has come for so long.
+pub(super) const QUIET: Duration = Duration::from_millis(30);
+/// The same after a pass that had something to say.
+pub(super) const AFTER_NEWS: Duration = Duration::from_millis(200);
+/// No burst is longer than this, however many changes come.
+const LONGEST: Duration = Duration::from_millis(500);
+/// A bond that has failed over tells its neighbours at once, or when its new port has settled (`bond_should_notify_peers`,
+/// at the next round of `miimon`): for so long it is waited for, so that one failover is announced once.
+const UNTIL_NOTIFIED: Duration = Duration::from_millis(300);
+
+/// What came in one burst.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Burst {
+    /// Indexes of interfaces whose neighbours must learn anew how they are reached.
+    pub(super) notified: BTreeSet<u32>,
+}
+
+impl Burst {
+    /// Waits for the first change, and for those that come with it.
+    pub(super) async fn gather(
+        changes: &mut LinkChanges,
+        quiet: Duration,
+    ) -> Result<Self, LinkError> {
+        let mut gathering = Gathering::begin(changes.next().await?, Instant::now());
+        while let Ok(change) = timeout_at(gathering.end(quiet), changes.next()).await {
+            gathering.add(change?, Instant::now());
+        }
+        Ok(gathering.burst)
+    }
+}
+
+/// A burst that goes on.
+struct Gathering {
+    burst: Burst,
+    first: Instant,
+    last: Instant,
+    /// Bonds that have failed over and have not said so to their neighbours yet, and when the last of them did.
+    failed_over: BTreeSet<u32>,
+    last_failover: Instant,
+}
+
+impl Gathering {
+    fn begin(change: LinkChange, now: Instant) -> Self {
+        let mut gathering = Self {
+            burst: Burst::default(),
+            first: now,
+            last: now,
+            failed_over: BTreeSet::new(),
+            last_failover: now,
+        };
+        gathering.add(change, now);
+        gathering
+    }
+
+    fn add(&mut self, change: LinkChange, now: Instant) {
+        self.last = now;
+        match change {
+            LinkChange::NotifyPeers(index) => {
+                self.failed_over.remove(&index);
+                self.burst.notified.insert(index);
+            }
+            // By itself it is no reason to announce: the pass sees that another port is active.
+            LinkChange::Failover(index) => {
+                self.failed_over.insert(index);
+                self.last_failover = now;
+            }
+            LinkChange::Other => {}
+        }
+    }
+
+    fn end(&self, quiet: Duration) -> Instant {
+        let end = (self.last + quiet).min(self.first + LONGEST);
+        match self.failed_over.is_empty() {
+            true => end,
+            false => end.max(self.last_failover + UNTIL_NOTIFIED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_burst_ends_when_it_is_quiet_or_has_gone_on_for_long() {
+        let first = Instant::now();
+        let mut burst = Gathering::begin(LinkChange::Other, first);
+        assert_eq!(burst.end(QUIET), first + QUIET);
+        burst.add(LinkChange::Other, first + STEP);
+        assert_eq!(burst.end(QUIET), first + STEP + QUIET);
+        burst.add(LinkChange::Other, first + LONGEST - STEP);
+        assert_eq!(burst.end(QUIET), first + LONGEST);
+    }
+
+    #[test]
+    fn a_failover_waits_for_its_notification() {
+        let first = Instant::now();
+        let mut burst = Gathering::begin(LinkChange::Failover(7), first);
+        assert_eq!(burst.end(QUIET), first + UNTIL_NOTIFIED);
+        burst.add(LinkChange::NotifyPeers(8), first + STEP);
+        assert_eq!(burst.end(QUIET), first + UNTIL_NOTIFIED);
+        burst.add(LinkChange::NotifyPeers(7), first + 2 * STEP);
+        assert_eq!(burst.end(QUIET), first + 2 * STEP + QUIET);
+        assert_eq!(burst.burst.notified, [7, 8].into());
+    }
+}
