@@ -33,6 +33,7 @@ mod lab {
     mod reattach;
     mod refuse;
     mod replace;
+    mod segments;
     mod serve;
     mod untagged;
     mod uplinks;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tests::{Fixture, PATIENCE, link, mac_of};
-use vnet_user::lab::{ETHERNET_HEADER_BYTES, Netns, probe};
+use vnet_user::lab::{Netns, probe};
 
 const STREAM_BYTES: u64 = 20 << 20;
 
@@ -43,25 +43,6 @@ fn a_stream_arrives_as_it_was_sent_on_a_vlan_and_between_siblings() {
     );
     both_ways(&a.netns, &fixture.wire(), "fd00:200::2", "fd00:200::100");
     both_ways(&a.netns, &b.netns, "192.168.200.2", "192.168.200.3");
-}
-
-#[test]
-fn large_segments_go_whole_from_the_container_to_the_nic() {
-    let mut fixture = Fixture::attached();
-    let _end = fixture.vlan_end(200, &["192.168.200.100/24"]);
-    fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
-    let a = fixture.container("a", "web", "--ip 192.168.200.2");
-    let wire = fixture.wire_raw();
-    let server = "192.168.200.100:7001".parse().unwrap();
-    probe::stream(&a.netns, &fixture.wire(), server, 4 << 20, PATIENCE).unwrap();
-    let full_frame = 1500 + ETHERNET_HEADER_BYTES;
-    let large = wire
-        .find(PATIENCE, |frame| {
-            frame.source() == Some(a.mac) && frame.bytes.len() > 4 * full_frame
-        })
-        .unwrap()
-        .expect("a frame of more than four times the MTU on the wire");
-    assert_eq!(large.tag.map(vnet_user::lab::Tag::vlan), Some(200));
 }
 
 #[test]
