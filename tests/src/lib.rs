@@ -20,6 +20,7 @@
 
 mod announcement;
 mod burst;
+mod datagrams;
 mod dice;
 mod eventually;
 pub mod expected;
@@ -43,6 +44,7 @@ mod watching;
 
 pub use announcement::{announces_ipv4, announces_ipv6};
 pub use burst::burst;
+pub use datagrams::GroupMember;
 pub use dice::Dice;
 pub use eventually::eventually;
 pub use features::active_features;

@@ -22,6 +22,7 @@ mod lab {
     mod hostile;
     mod inspect;
     mod ipv6;
+    mod large_groups;
     mod log;
     mod modes;
     mod multicast;

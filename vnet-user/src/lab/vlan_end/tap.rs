@@ -16,6 +16,9 @@ const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
 const TUN_F_CSUM: libc::c_ulong = 0x01;
 const TUN_F_TSO4: libc::c_ulong = 0x02;
 const TUN_F_TSO6: libc::c_ulong = 0x04;
+/// And UDP, from Linux 6.2 on (commit 399e0827642f).
+const TUN_F_USO4: libc::c_ulong = 0x20;
+const TUN_F_USO6: libc::c_ulong = 0x40;
 
 /// Makes a TAP of this name in the namespace. It lives as long as the file, whose reads and writes each carry one frame
 /// behind a `virtio_net_hdr`.
@@ -32,15 +35,12 @@ pub(super) fn open(netns: &Netns, name: &str) -> Result<File> {
                 netns.name()
             )));
         }
-        // SAFETY: TUNSETOFFLOAD takes its flags by value.
-        let set = unsafe {
-            libc::ioctl(
-                file.as_raw_fd(),
-                TUNSETOFFLOAD,
-                TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
-            )
+        let set = |offloads: libc::c_ulong| {
+            // SAFETY: TUNSETOFFLOAD takes its flags by value.
+            unsafe { libc::ioctl(file.as_raw_fd(), TUNSETOFFLOAD, offloads) }
         };
-        if set < 0 {
+        let known = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+        if set(known | TUN_F_USO4 | TUN_F_USO6) < 0 && set(known) < 0 {
             return Err(LabError::Io {
                 what: format!("set offloads of TAP {name}"),
                 source: io::Error::last_os_error(),
