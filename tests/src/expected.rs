@@ -2,7 +2,7 @@
 
 use std::env;
 
-use vnet_user::lab::{VlanEnd, VlanEndKind};
+use vnet_user::lab::{LabError, VlanEnd, VlanEndKind};
 
 /// The binary to test.
 ///
@@ -37,6 +37,15 @@ pub fn fuzz_frames() -> Option<usize> {
 /// Whether the caller says that this kernel has 802.1Q devices.
 pub fn has_8021q() -> bool {
     env::var("VNET_EXPECT_8021Q").is_ok_and(|value| value == "1")
+}
+
+/// Whether a device was refused for want of its kind in the kernel, which only one without Debian's modules may do.
+pub fn lacks_kind(error: &LabError) -> bool {
+    let LabError::Command { stderr, .. } = error else {
+        return false;
+    };
+    let unknown = ["Unknown device type", "not supported"];
+    !has_8021q() && unknown.iter().any(|text| stderr.contains(text))
 }
 
 /// Checks that a VLAN end is of the kind that this kernel must offer.

@@ -8,7 +8,7 @@
 //! | `VNET_BIN` | the `vnet-user` binary to test; needed |
 //! | `VNET_EXPECT_HOOK` | `tcx` or `clsact`: what `attach` must choose |
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
-//! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices |
+//! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices; it must have ipvlan and bonds, too |
 //! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
 //! | `VNET_FUZZ_FRAMES`, `VNET_FUZZ_SEED` | how many hostile frames, and from which seed; else a few, and by chance |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
@@ -23,6 +23,7 @@ mod burst;
 mod datagrams;
 mod dice;
 mod eventually;
+mod exchange;
 pub mod expected;
 mod features;
 mod fixture;
@@ -32,6 +33,7 @@ pub mod group;
 pub mod kill_point;
 mod kill_rounds;
 pub mod machine;
+mod neighbours;
 mod nic_state;
 mod offloads;
 pub mod oracle;
@@ -47,11 +49,13 @@ pub use burst::burst;
 pub use datagrams::GroupMember;
 pub use dice::Dice;
 pub use eventually::eventually;
+pub use exchange::{Party, exchange};
 pub use features::active_features;
 pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of, silence};
 pub use flow::{Flow, Source};
 pub use foreground::Foreground;
 pub use kill_rounds::kill_at_each_change;
+pub use neighbours::side_by_side;
 pub use nic_state::{NicState, unicast_filter};
 pub use offloads::Offloads;
 pub use priority_filter::hear_only;

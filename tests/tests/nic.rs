@@ -9,6 +9,7 @@
 )]
 
 mod nic {
+    mod beside;
     mod bond;
     mod changes;
     mod failover;

@@ -1,7 +1,7 @@
 //! Other users of the same NIC keep working beside vnet, and vnet beside them.
 
-use tests::{Fixture, PATIENCE};
-use vnet_user::lab::{Netns, probe};
+use tests::{Fixture, PATIENCE, expected, machine::wait_for_carrier, side_by_side};
+use vnet_user::lab::{Lab, Netns, probe};
 
 fn pings(from: &Netns, to: &str) {
     let answer = probe::ping(from, to.parse().unwrap(), PATIENCE).unwrap();
@@ -54,21 +54,41 @@ fn the_uplink_may_be_a_port_of_a_bridge() {
 }
 
 #[test]
-fn macvlans_of_the_kernel_on_the_same_nic_talk_on() {
-    let mut fixture = Fixture::attached();
+fn all_users_of_one_nic_talk_at_once() {
+    side_by_side(&mut Fixture::new());
+}
+
+#[test]
+fn all_users_of_a_bond_talk_at_once() {
+    let lab = Lab::new("vnet-test")
+        .host("host")
+        .host("wire")
+        .wire(("host", "port0"), ("wire", "port0"))
+        .wire(("host", "port1"), ("wire", "port1"))
+        .build()
+        .unwrap();
+    let mut fixture = Fixture::with(lab);
     let (host, wire) = (fixture.host(), fixture.wire());
-    wire.ip("addr add 192.168.1.100/24 dev enp0s8").unwrap();
-    fixture.network("pub", "--subnet 192.168.1.0/24");
-    let ours = fixture.container("ours", "pub", "--ip 192.168.1.201");
-    let theirs = Netns::clone(fixture.lab.add("theirs").unwrap());
-    host.ip("link add mv0 link enp0s8 type macvlan mode bridge")
+    let bond = "link add enp0s8 type bond mode active-backup miimon 100";
+    match host.ip(bond) {
+        Err(error) if expected::lacks_kind(&error) => return,
+        made => made.unwrap(),
+    };
+    // Both ports lead to one switch.
+    wire.ip("link add enp0s8 type bridge forward_delay 0 mcast_snooping 0")
         .unwrap();
-    host.ip(&format!("link set mv0 netns {}", theirs.name()))
-        .unwrap();
-    theirs.ip("addr add 192.168.1.50/24 dev mv0").unwrap();
-    theirs.ip("link set mv0 up").unwrap();
-    pings(&theirs, "192.168.1.100");
-    pings(&wire, "192.168.1.50");
-    ours.pings("192.168.1.100");
-    pings(&wire, "192.168.1.201");
+    for port in ["port0", "port1"] {
+        host.ip(&format!("link set {port} down")).unwrap();
+        for end in [&host, &wire] {
+            end.ip(&format!("link set {port} master enp0s8")).unwrap();
+            end.ip(&format!("link set {port} up")).unwrap();
+        }
+    }
+    for end in [&host, &wire] {
+        end.ip("link set enp0s8 up").unwrap();
+    }
+    for end in [&host, &wire] {
+        wait_for_carrier(end);
+    }
+    side_by_side(&mut fixture);
 }
