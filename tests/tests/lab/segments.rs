@@ -202,18 +202,21 @@ impl Stage {
         inside.check(&what, wanted);
     }
 
-    /// The same, for every combination on all devices, and for each device that is unlike all others; an emulated machine
-    /// has the time for the former on one segment.
+    /// The same, for every combination on all devices, and for each device that is unlike all others. An emulated machine has
+    /// not the time for all of it twice, nor for the former with the endpoint device that was tested on this machine.
     fn check_all(&self, segment: &str) {
+        let has_time = !expected::is_emulated();
+        let is_netkit = expected::endpoint_device().as_deref() == Some("netkit");
+        let ends = [Offloads::ALL, Offloads::NONE];
         for offloads in Offloads::combinations() {
-            if self.vlan.is_some() || !expected::is_emulated() {
+            if has_time || is_netkit && self.vlan.is_some() || ends.contains(&offloads) {
                 self.check(segment, [offloads; 4]);
             }
         }
-        for (odd, others) in [
-            (Offloads::ALL, Offloads::NONE),
-            (Offloads::NONE, Offloads::ALL),
-        ] {
+        if !has_time && self.vlan.is_none() {
+            return;
+        }
+        for (odd, others) in [(ends[0], ends[1]), (ends[1], ends[0])] {
             for one in 0..4 {
                 let mut offloads = [others; 4];
                 offloads[one] = odd;
@@ -224,7 +227,7 @@ impl Stage {
 }
 
 #[test]
-fn untagged_segments_go_whole_and_right_with_every_combination_of_offloads() {
+fn untagged_segments_go_whole_and_right_with_all_kinds_of_offloads() {
     let stage = Stage::untagged();
     // As the devices come.
     for arrival in stage.stream(&"untagged") {
@@ -234,7 +237,7 @@ fn untagged_segments_go_whole_and_right_with_every_combination_of_offloads() {
 }
 
 #[test]
-fn tagged_segments_go_whole_and_right_with_every_combination_of_offloads() {
+fn tagged_segments_go_whole_and_right_with_all_kinds_of_offloads() {
     let stage = Stage::tagged();
     for arrival in stage.stream(&"tagged") {
         arrival.check(&"tagged", Segments::Several);
