@@ -16,6 +16,7 @@ mod lab {
     mod concurrent;
     mod crash;
     mod crowd;
+    mod dhcp;
     mod follow;
     mod ground;
     mod handed_on;
@@ -24,6 +25,7 @@ mod lab {
     mod ipv6;
     mod large_groups;
     mod log;
+    mod mdns;
     mod modes;
     mod multicast;
     mod offload;

@@ -23,11 +23,15 @@ fn container_that_detects(fixture: &mut Fixture) -> Container {
 
 /// Waits until the kernel has decided on an address: whether it found a duplicate.
 fn is_duplicate(netns: &Netns, address: &str) -> bool {
+    is_duplicate_on(netns, "eth0", address)
+}
+
+fn is_duplicate_on(netns: &Netns, device: &str, address: &str) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let shown = netns.ip("-o -6 addr show dev eth0").unwrap();
+        let shown = netns.ip(&format!("-o -6 addr show dev {device}")).unwrap();
         let line = shown.lines().find(|line| line.contains(address));
-        let line = line.unwrap_or_else(|| panic!("{address} is not on eth0: {shown}"));
+        let line = line.unwrap_or_else(|| panic!("{address} is not on {device}: {shown}"));
         if line.contains("dadfailed") {
             return true;
         }
@@ -77,6 +81,37 @@ fn an_address_that_the_wire_holds_already_is_found_to_be_a_duplicate() {
         .ip("-6 addr add fd00:200::77/64 dev eth0")
         .unwrap();
     assert!(!is_duplicate(&container.netns, "fd00:200::77/"));
+}
+
+#[test]
+fn an_address_that_a_sibling_holds_already_is_found_to_be_a_duplicate() {
+    let mut fixture = Fixture::attached();
+    fixture.network("web", NETWORK);
+    fixture.container("b", "web", "--ip fd00:200::3");
+    let container = container_that_detects(&mut fixture);
+    container
+        .netns
+        .ip("-6 addr add fd00:200::3/64 dev eth0")
+        .unwrap();
+    assert!(is_duplicate(&container.netns, "fd00:200::3/"));
+}
+
+#[test]
+fn the_wire_finds_a_containers_address_to_be_a_duplicate() {
+    let mut fixture = Fixture::attached();
+    let end = fixture.vlan_end(200, &["fd00:200::100/64"]);
+    fixture.network("web", NETWORK);
+    fixture.container("a", "web", "--ip fd00:200::2");
+    let wire = fixture.wire();
+    for key in ["accept_dad", "dad_transmits"] {
+        let key = format!("net/ipv6/conf/{}/{key}", end.name());
+        wire.sysctl(&key, "1").unwrap();
+    }
+    for (address, is_taken) in [("fd00:200::2/64", true), ("fd00:200::77/64", false)] {
+        wire.ip(&format!("-6 addr add {address} dev {}", end.name()))
+            .unwrap();
+        assert_eq!(is_duplicate_on(&wire, end.name(), address), is_taken);
+    }
 }
 
 #[test]

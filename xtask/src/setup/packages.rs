@@ -87,6 +87,21 @@ pub const FOR_TEST: &[Need] = &[
         "strace",
         "the tests let system calls fail with it",
     ),
+    Need {
+        package: "busybox-static",
+        probe: Probe::StaticBusybox,
+        why: "the tests' containers ask for addresses with it, and the virtual machines boot with it",
+    },
+    program(
+        "dhclient",
+        "isc-dhcp-client",
+        "a container of the tests asks for its IPv6 address with it",
+    ),
+    program(
+        "dnsmasq",
+        "dnsmasq-base",
+        "the tests' servers hand out addresses with it",
+    ),
 ];
 
 /// To run the tests on other kernels.
@@ -96,11 +111,6 @@ pub const FOR_VM: &[Need] = &[
         "qemu-system-x86",
         "runs other kernels",
     ),
-    Need {
-        package: "busybox-static",
-        probe: Probe::StaticBusybox,
-        why: "the virtual machines boot with it",
-    },
     file(
         KEYRING,
         "debian-archive-keyring",
