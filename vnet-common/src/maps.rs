@@ -149,7 +149,7 @@ map_types! {
         /// One past the highest used slot of the segment in `flood`.
         pub flood_slots: u32,
         /// The host side of some endpoint of the segment, by which later rounds of copies go.
-        pub carrier_ifindex: u32,
+        pub relay_ifindex: u32,
         /// The endpoint that has the whole segment, in passthru mode; else 0.
         pub passthru_ifindex: u32,
         /// Its number.

@@ -48,7 +48,7 @@ pub fn from_uplink(
         },
         slots: segment.flood_slots,
         audience,
-        carrier: segment.carrier_ifindex,
+        relay: segment.relay_ifindex,
     };
     let (place, frame) = (place.opaque(), (*frame).opaque());
     copies.send(ctx);
@@ -94,7 +94,7 @@ pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment, dst: &M
         },
         slots: segment.flood_slots,
         audience: multicast::audience(ctx, sender.segment, dst),
-        carrier: segment.carrier_ifindex,
+        relay: segment.relay_ifindex,
     };
     copies.send(ctx);
 }
@@ -149,7 +149,7 @@ struct Copies {
     slots: u32,
     audience: Audience,
     /// The host side of some endpoint.
-    carrier: u32,
+    relay: u32,
 }
 
 impl Copies {
@@ -164,7 +164,7 @@ impl Copies {
             pcp,
         } = self.round.opaque();
         let audience = self.audience.opaque();
-        let mut carrier = self.carrier;
+        let mut relay = self.relay;
         let bytes = ctx.len();
         for index in 0..MAX_FLOOD_SLOTS as u32 {
             let slot = first + index;
@@ -179,7 +179,7 @@ impl Copies {
                     except,
                     pcp,
                 };
-                if leave_to(ctx, next, carrier) {
+                if leave_to(ctx, next, relay) {
                     break;
                 }
             }
@@ -189,7 +189,7 @@ impl Copies {
             if to.mode & modes != 0 && to.endpoint != except && audience.has(to) {
                 note::for_receiver(ctx, to, pcp, false);
                 if copy(ctx, to, bytes) {
-                    carrier = to.ifindex;
+                    relay = to.ifindex;
                 }
             }
         }
@@ -197,13 +197,13 @@ impl Copies {
 }
 
 /// Lets a copy come in again for the next round, behind what is in this CPU's backlog. False where there is no room, or no
-/// carrier.
+/// relay.
 #[inline(always)]
-fn leave_to(ctx: &TcContext, round: Round, carrier: u32) -> bool {
+fn leave_to(ctx: &TcContext, round: Round, relay: u32) -> bool {
     ctx.set_mark(round.mark());
     note::set_tc_index(ctx, round.tc_index());
     let left = ctx
-        .clone_redirect(carrier, u64::from(BPF_F_INGRESS))
+        .clone_redirect(relay, u64::from(BPF_F_INGRESS))
         .is_ok();
     ctx.set_mark(0);
     left
@@ -215,7 +215,7 @@ pub fn is_round(ctx: &TcContext) -> bool {
     config::has_crowd() && Round::is_round(mark(ctx))
 }
 
-/// The next round of copies, at the ingress of its carrier.
+/// The next round of copies, at the ingress of its relay.
 #[inline(always)]
 pub fn next_round(ctx: &TcContext, dst: &Mac) {
     let round = Round::read(mark(ctx), note::tc_index(ctx));
@@ -229,7 +229,7 @@ pub fn next_round(ctx: &TcContext, dst: &Mac) {
         slots: segment.flood_slots,
         audience: multicast::audience(ctx, round.segment, dst),
         // SAFETY: the context outlives the program's run.
-        carrier: unsafe { (*ctx.skb.skb).ifindex },
+        relay: unsafe { (*ctx.skb.skb).ifindex },
     };
     copies.send(ctx);
 }

@@ -18,7 +18,7 @@ const QINQ: u16 = FIRST_QINQ_SEGMENT;
 
 const SEGMENT: Segment = Segment {
     flood_slots: 2,
-    carrier_ifindex: 0,
+    relay_ifindex: 0,
     passthru_ifindex: 0,
     passthru_endpoint: 0,
     passthru_flags: 0,
@@ -64,7 +64,7 @@ impl Tables for Lab {
         match segment {
             UNTAGGED | 200 | 201 | QINQ => Some(SEGMENT),
             300 => Some(Segment {
-                carrier_ifindex: 0,
+                relay_ifindex: 0,
                 passthru_ifindex: X_300.ifindex,
                 passthru_endpoint: X_300.endpoint,
                 passthru_flags: 0,

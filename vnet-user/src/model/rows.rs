@@ -69,7 +69,7 @@ impl Rows {
             .insert(endpoint.host_ifindex, sender(endpoint, network));
         let row = self.segments.entry(SegmentKey { segment }).or_default();
         row.flood_slots = row.flood_slots.max(u32::from(slot) + 1);
-        row.carrier_ifindex = endpoint.host_ifindex;
+        row.relay_ifindex = endpoint.host_ifindex;
         if network.mode == Mode::Passthru {
             row.passthru_ifindex = endpoint.host_ifindex;
             row.passthru_endpoint = endpoint.number;
