@@ -13,6 +13,7 @@ mod maps;
 pub mod mode;
 pub mod multicast;
 pub mod note;
+pub mod parse;
 mod reason;
 pub mod rules;
 

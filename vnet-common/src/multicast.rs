@@ -24,6 +24,8 @@ const ETHER_TYPE_AT: usize = 12;
 const ETHER_TYPE_IPV4: u16 = 0x0800;
 const ETHER_TYPE_IPV6: u16 = 0x86dd;
 
+/// The shortest IPv4 header, in words of four bytes (RFC 791 section 3.1).
+const IP_HEADER_WORDS: u16 = 5;
 const IP_PROTOCOL_AT: usize = ETHERNET_HEADER + 9;
 const IP_FRAGMENT_AT: usize = ETHERNET_HEADER + 6;
 /// Everything but "don't fragment": more fragments, and the offset.
@@ -155,8 +157,10 @@ fn ipv4(bytes: &impl Bytes, dst: &Mac) -> Multicast {
         message: 0,
         at: 0,
     };
-    if protocol == PROTOCOL_IGMP && fragment & IP_FRAGMENT_MASK == 0 {
-        multicast.at = ETHERNET_HEADER as u16 + u16::from(version & 0xf) * 4;
+    let header_words = u16::from(version & 0xf);
+    let is_whole = fragment & IP_FRAGMENT_MASK == 0;
+    if protocol == PROTOCOL_IGMP && is_whole && header_words >= IP_HEADER_WORDS {
+        multicast.at = ETHERNET_HEADER as u16 + header_words * 4;
         multicast.message = bytes.u8(multicast.at as usize).map_or(0, u16::from);
         if matches!(multicast.message as u8, IGMPV1_REPORT | IGMPV2_REPORT) {
             multicast.audience = audience::ROUTERS;

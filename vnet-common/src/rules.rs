@@ -59,7 +59,6 @@ pub enum FromEndpoint {
     ToWire,
     /// A copy for each sibling in bridge mode, and out.
     Flood(Segment),
-    Drop(Reason),
 }
 
 /// The segment that a frame's tags name; nothing for tags that are no segment's. The kernel's VLAN devices find a
@@ -136,18 +135,24 @@ fn group_from_uplink(frame: &Frame, segment: u16, tables: &impl Tables) -> FromU
     }
 }
 
-/// Decides a frame from an endpoint.
+/// Why a frame from an endpoint goes nowhere; nothing for one that does.
 #[inline(always)]
-pub fn from_endpoint(frame: &Frame, sender: &Endpoint, tables: &impl Tables) -> FromEndpoint {
+pub fn guard(frame: &Frame, sender: &Endpoint, tables: &impl Tables) -> Option<Reason> {
     if sender.flags & flags::GUARD_MAC != 0 && frame.src != sender.mac {
         let extra = sender.flags & flags::EXTRA_MACS != 0;
         if !(extra && tables.is_allowed(sender.endpoint, &frame.src)) {
-            return FromEndpoint::Drop(Reason::SourceNotAllowed);
+            return Some(Reason::SourceNotAllowed);
         }
     }
     if sender.segment == UNTAGGED && frame.tag.is_some() {
-        return FromEndpoint::Drop(Reason::VlanNotAllowed);
+        return Some(Reason::VlanNotAllowed);
     }
+    None
+}
+
+/// Decides a frame from an endpoint that may send it.
+#[inline(always)]
+pub fn from_endpoint(frame: &Frame, sender: &Endpoint, tables: &impl Tables) -> FromEndpoint {
     if sender.mode != mode::BRIDGE {
         return FromEndpoint::ToWire;
     }

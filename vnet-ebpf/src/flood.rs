@@ -31,11 +31,13 @@ pub fn from_uplink(
     segment: Segment,
     modes: u8,
     except: u16,
+    reason: Reason,
 ) -> i32 {
     let own = HostsOwn::take(ctx);
     if vlan::pop(ctx, place).is_err() {
         return drop_counted(Reason::TagFailed);
     }
+    count::reason(reason);
     let pcp = priority::pcp(frame, place);
     let audience = multicast::from_uplink(ctx, place.segment, &frame.dst);
     let copies = Copies {
@@ -202,9 +204,7 @@ impl Copies {
 fn leave_to(ctx: &TcContext, round: Round, relay: u32) -> bool {
     ctx.set_mark(round.mark());
     note::set_tc_index(ctx, round.tc_index());
-    let left = ctx
-        .clone_redirect(relay, u64::from(BPF_F_INGRESS))
-        .is_ok();
+    let left = ctx.clone_redirect(relay, u64::from(BPF_F_INGRESS)).is_ok();
     ctx.set_mark(0);
     left
 }

@@ -43,11 +43,11 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
     if flood::was_reinjected(&ctx) {
         return HAND_ON;
     }
-    let frame = match frame::parse(&ctx) {
+    let mut frame = match frame::parse(&ctx) {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
     };
-    let Some(place) = rules::place(&frame, config::has_qinq(), &tables::Maps) else {
+    let Some(mut place) = rules::place(&frame, config::has_qinq(), &tables::Maps) else {
         return hand_on(&ctx, &frame, Reason::UnknownVlan);
     };
     let mut restored = false;
@@ -58,6 +58,8 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
             Listeners::Consumed => return DROP,
             Listeners::TagFailed => return drop_counted(Reason::TagFailed),
         }
+        // Else all that follows is followed once for each way out of the loop in there.
+        (place, frame) = (place.opaque(), frame.opaque());
     }
     match rules::from_uplink(&frame, place.segment, &tables::Maps) {
         FromUplink::Deliver(to) => match vlan::pop(&ctx, place) {
@@ -79,10 +81,7 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
             modes,
             except,
             reason,
-        } => {
-            count::reason(reason);
-            flood::from_uplink(&ctx, place, &frame, segment, modes, except)
-        }
+        } => flood::from_uplink(&ctx, place, &frame, segment, modes, except, reason),
         FromUplink::HandOn(reason) => {
             let way = hand_on(&ctx, &frame, reason);
             match restored {
@@ -106,8 +105,7 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
     };
-    let way = rules::from_endpoint(&frame, &sender, &tables::Maps);
-    if let FromEndpoint::Drop(reason) = way {
+    if let Some(reason) = rules::guard(&frame, &sender, &tables::Maps) {
         debug!(
             &ctx,
             "from_endpoint: {:mac} dropped: {}",
@@ -119,11 +117,10 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
     count::tx(sender.endpoint, ctx.len());
     let pcp = priority::egress(&ctx, &sender);
     note::clear(&ctx);
-    if let FromEndpoint::Deliver(to) = way {
-        return deliver::from_endpoint(&ctx, to);
-    }
-    if let FromEndpoint::Flood(segment) = way {
-        flood::to_siblings(&ctx, &sender, segment, &frame.dst);
+    match rules::from_endpoint(&frame, &sender, &tables::Maps) {
+        FromEndpoint::Deliver(to) => return deliver::from_endpoint(&ctx, to),
+        FromEndpoint::Flood(segment) => flood::to_siblings(&ctx, &sender, segment, &frame.dst),
+        FromEndpoint::ToWire => {}
     }
     let (mut sender, mut pcp) = (sender, pcp);
     if config::has_snooping() && is_group(&frame.dst) {

@@ -212,9 +212,17 @@ fn frames_from_the_wire() {
     }
 }
 
+/// The way of a frame from an endpoint, or why it has none.
+fn way(frame: &Frame, sender: &Endpoint) -> Result<FromEndpoint, Reason> {
+    match guard(frame, sender, &Lab) {
+        Some(reason) => Err(reason),
+        None => Ok(from_endpoint(frame, sender, &Lab)),
+    }
+}
+
 #[test]
 fn frames_from_an_endpoint() {
-    use FromEndpoint::{Deliver, Drop, Flood, ToWire};
+    use FromEndpoint::{Deliver, Flood, ToWire};
     let sender = |segment, mode| Endpoint {
         endpoint: 1,
         segment,
@@ -223,34 +231,40 @@ fn frames_from_an_endpoint() {
         ..Endpoint::default()
     };
     let bridge = |segment| sender(segment, mode::BRIDGE);
-    let hop = Drop(Reason::VlanNotAllowed);
+    let hop = Err(Reason::VlanNotAllowed);
     let (none, tag) = (Tag::NONE, Tag::dot1q(5));
     let cases = [
-        ("to a sibling", bridge(200), B, none, Deliver(B_200)),
-        ("to a private one", bridge(200), P, none, ToWire),
-        ("to a VEPA one", bridge(200), V, none, ToWire),
-        ("to the wire", bridge(200), GATEWAY, none, ToWire),
+        ("to a sibling", bridge(200), B, none, Ok(Deliver(B_200))),
+        ("to a private one", bridge(200), P, none, Ok(ToWire)),
+        ("to a VEPA one", bridge(200), V, none, Ok(ToWire)),
+        ("to the wire", bridge(200), GATEWAY, none, Ok(ToWire)),
         (
             "to a MAC of another segment",
             bridge(UNTAGGED),
             B,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
         (
             "to the host, which stays apart",
             bridge(UNTAGGED),
             HOST,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
-        ("broadcast", bridge(200), BROADCAST, none, Flood(SEGMENT)),
+        (
+            "broadcast",
+            bridge(200),
+            BROADCAST,
+            none,
+            Ok(Flood(SEGMENT)),
+        ),
         (
             "multicast",
             bridge(UNTAGGED),
             MULTICAST,
             none,
-            Flood(SEGMENT),
+            Ok(Flood(SEGMENT)),
         ),
         (
             "tagged, untagged segment",
@@ -273,44 +287,56 @@ fn frames_from_an_endpoint() {
             Tag::dot1q(0),
             hop,
         ),
-        ("an inner tag in a VLAN", bridge(200), GATEWAY, tag, ToWire),
+        (
+            "an inner tag in a VLAN",
+            bridge(200),
+            GATEWAY,
+            tag,
+            Ok(ToWire),
+        ),
         (
             "an inner tag to a sibling",
             bridge(200),
             B,
             tag,
-            Deliver(B_200),
+            Ok(Deliver(B_200)),
         ),
         (
             "private to a sibling",
             sender(200, mode::PRIVATE),
             B,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
         (
             "private, broadcast",
             sender(200, mode::PRIVATE),
             BROADCAST,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
         (
             "VEPA to a sibling",
             sender(200, mode::VEPA),
             B,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
         (
             "VEPA, broadcast",
             sender(200, mode::VEPA),
             BROADCAST,
             none,
-            ToWire,
+            Ok(ToWire),
         ),
-        ("source mode", sender(200, mode::SOURCE), B, none, ToWire),
-        ("passthru", sender(300, mode::PASSTHRU), B, none, ToWire),
+        (
+            "source mode",
+            sender(200, mode::SOURCE),
+            B,
+            none,
+            Ok(ToWire),
+        ),
+        ("passthru", sender(300, mode::PASSTHRU), B, none, Ok(ToWire)),
         (
             "passthru, tagged",
             sender(UNTAGGED, mode::PASSTHRU),
@@ -319,9 +345,9 @@ fn frames_from_an_endpoint() {
             hop,
         ),
     ];
-    for (what, sender, dst, tag, way) in cases {
-        let got = from_endpoint(&frame(A, dst, tag, Tag::NONE), &sender, &Lab);
-        assert_eq!(got, way, "{what}");
+    for (what, sender, dst, tag, expected) in cases {
+        let got = way(&frame(A, dst, tag, Tag::NONE), &sender);
+        assert_eq!(got, expected, "{what}");
     }
 }
 
@@ -335,20 +361,20 @@ fn a_guarded_endpoint_sends_from_its_own_addresses_only() {
         flags,
         ..Endpoint::default()
     };
-    let spoofed = FromEndpoint::Drop(Reason::SourceNotAllowed);
+    let spoofed = Err(Reason::SourceNotAllowed);
     let guard = flags::GUARD_MAC;
     let cases = [
-        ("its own", guard, A, GATEWAY, FromEndpoint::ToWire),
+        ("its own", guard, A, GATEWAY, Ok(FromEndpoint::ToWire)),
         ("another", guard, B, GATEWAY, spoofed),
         ("another, to all", guard, B, BROADCAST, spoofed),
-        ("unguarded", 0, B, GATEWAY, FromEndpoint::ToWire),
+        ("unguarded", 0, B, GATEWAY, Ok(FromEndpoint::ToWire)),
         ("not on its list", guard, VIRTUAL, GATEWAY, spoofed),
         (
             "on its list",
             guard | flags::EXTRA_MACS,
             VIRTUAL,
             GATEWAY,
-            FromEndpoint::ToWire,
+            Ok(FromEndpoint::ToWire),
         ),
         (
             "not on its list either",
@@ -358,8 +384,8 @@ fn a_guarded_endpoint_sends_from_its_own_addresses_only() {
             spoofed,
         ),
     ];
-    for (what, flags, src, dst, way) in cases {
+    for (what, flags, src, dst, expected) in cases {
         let frame = frame(src, dst, Tag::NONE, Tag::NONE);
-        assert_eq!(from_endpoint(&frame, &sender(flags), &Lab), way, "{what}");
+        assert_eq!(way(&frame, &sender(flags)), expected, "{what}");
     }
 }
