@@ -10,6 +10,7 @@
 //! | `namespace` | one namespace: made, entered, removed |
 //! | `vlan_end` | the other end of a VLAN: the kernel's device, or a TAP and a pump that handles the tag |
 //! | `raw_socket`, `frame` | frames as bytes, with the tag as the kernel saw it |
+//! | `offload_socket` | frames that leave segmentation and checksums to the device |
 //! | `probe` | ping, hop, UDP and TCP from inside a namespace |
 //! | `sweep` | what is left when the process ends without dropping its lab |
 //! | `binary` | `vnet-user` itself, with directories of its own |
@@ -18,6 +19,7 @@ mod binary;
 mod error;
 mod frame;
 mod namespace;
+mod offload_socket;
 mod packet;
 pub mod probe;
 mod raw_socket;
@@ -29,6 +31,7 @@ pub use binary::{Binary, Outcome};
 pub use error::{LabError, Result};
 pub use frame::{ETH_P_EXPERIMENT, ETHERNET_HEADER_BYTES, EthernetFrame, Mac};
 pub use namespace::{Namespace, Netns};
+pub use offload_socket::{Offload, OffloadSocket};
 pub use raw_socket::{Captured, PacketType, RawSocket, Tag};
 pub use sweep::{sweep_dead, sweep_on_signal};
 pub use topology::{Lab, LabBuilder};

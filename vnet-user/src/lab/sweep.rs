@@ -2,7 +2,7 @@
 //!
 //! Whatever a lab makes outside of its namespaces has `<lab>-<pid>` in front of its name.
 
-use std::{fs, path::Path, process, sync::Once, thread};
+use std::{fs, panic, path::Path, process, sync::Once, thread};
 
 use super::{binary::remove_pins, namespace};
 use crate::interrupt::{INTERRUPTED, Interrupt};
@@ -32,6 +32,12 @@ pub fn sweep_dead(lab: &str) {
 }
 
 fn end(lab: &str) {
+    // A test that fails because its namespaces go must not end the process before all of it is gone.
+    panic::set_hook(Box::new(|_| {
+        loop {
+            thread::park();
+        }
+    }));
     sweep(lab, |pid| pid == process::id());
     process::exit(INTERRUPTED.into());
 }
