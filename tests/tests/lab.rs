@@ -40,5 +40,6 @@ mod lab {
     mod serve;
     mod untagged;
     mod uplinks;
+    mod verifier;
     mod vlan;
 }

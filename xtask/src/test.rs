@@ -92,8 +92,10 @@ impl Session<'_> {
         if !self.options.no_vm {
             begin("virtual machines");
             let name = self.options.name.as_deref();
-            for (label, tally, time) in machines::run_all(workspace, &executables, name)? {
-                self.summary.add(&label, tally, Some(time));
+            for finished in machines::run_all(workspace, &executables, name)? {
+                let label = &finished.label;
+                self.summary.add(label, finished.tally, Some(finished.time));
+                self.summary.add_figures(label, finished.figures);
             }
         }
         if let Some(name) = &self.options.name {
@@ -203,6 +205,8 @@ impl Session<'_> {
             start,
             Tally::of_run(&output, expected, status.success()),
         );
+        self.summary
+            .add_figures(&run.label, libtest::figures(&output));
         Ok(())
     }
 

@@ -92,6 +92,13 @@ pub fn announced(output: &str) -> u32 {
         .sum()
 }
 
+/// What tests measured, by the lines that they print for it (`figure` in the package `tests`).
+pub fn figures(output: &str) -> Vec<String> {
+    let lines = output.lines();
+    let figures = lines.filter_map(|line| line.strip_prefix("figure: "));
+    figures.map(str::to_owned).collect()
+}
+
 /// How many cases passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -219,6 +226,12 @@ mod tests {
         let died = "running 3 tests\ntest a ... ok\ntest b ... ";
         assert_eq!(Tally::of_run(died, 3, false), tally(1, 2, 0));
         assert_eq!(Tally::of_run("", 3, false), tally(0, 3, 0));
+    }
+
+    #[test]
+    fn figures_stand_between_results() {
+        let output = "test a ... \nfigure: 7 of 9\nok\ntest figure: ... ok\n";
+        assert_eq!(figures(output), ["7 of 9"]);
     }
 
     #[test]

@@ -37,16 +37,25 @@ struct Prepared {
     directory: PathBuf,
 }
 
+/// What became of a run, all its parts together.
+pub struct Finished {
+    pub label: String,
+    pub tally: Tally,
+    pub time: Duration,
+    /// What its tests measured.
+    pub figures: Vec<String>,
+}
+
 /// Into how many machines a run of the whole lab is divided: in one piece, the last one would leave a processor idle.
 const PARTS: usize = 2;
 
-/// Runs the tests in virtual machines, as many at a time as there are processors, and returns the counts in the order
-/// of [`MACHINES`].
+/// Runs the tests in virtual machines, as many at a time as there are processors, and returns what became of them in the
+/// order of [`MACHINES`].
 pub fn run_all(
     workspace: &Workspace,
     executables: &Executables,
     name: Option<&str>,
-) -> anyhow::Result<Vec<(String, Tally, Duration)>> {
+) -> anyhow::Result<Vec<Finished>> {
     let mut queue = VecDeque::new();
     for (index, (flavour, hook, endpoint_device, has_nics)) in MACHINES.into_iter().enumerate() {
         let run = || Run::in_machine(&flavour, hook, endpoint_device, has_nics);
@@ -92,15 +101,17 @@ pub fn run_all(
                 while let Some((index, prepared)) = take(&queue) {
                     let start = Instant::now();
                     println!("    {}: started", prepared.title);
-                    let tally = run_in_machine(&prepared, name.is_some());
+                    let (tally, figures) = run_in_machine(&prepared, name.is_some());
                     let mut finished = lock(&finished);
-                    let label = prepared.run.label;
-                    let sum =
-                        finished
-                            .entry(index)
-                            .or_insert((label, Tally::default(), Duration::ZERO));
-                    sum.1 += tally;
-                    sum.2 += start.elapsed();
+                    let sum = finished.entry(index).or_insert_with(|| Finished {
+                        label: prepared.run.label,
+                        tally: Tally::default(),
+                        time: Duration::ZERO,
+                        figures: Vec::new(),
+                    });
+                    sum.tally += tally;
+                    sum.time += start.elapsed();
+                    sum.figures.extend(figures);
                 }
             });
         }
@@ -156,7 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
+fn run_in_machine(prepared: &Prepared, verbose: bool) -> (Tally, Vec<String>) {
     let Prepared {
         title,
         run,
@@ -177,11 +188,13 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
     });
     // One write for all of it: another machine may end at the same time.
     let mut report = String::new();
+    let mut figures = Vec::new();
     let tally = match outcome {
         Ok(outcome) => {
             let succeeded = outcome.status == Ok(0);
             let mut tally = Tally::of_run(&outcome.output, *expected, succeeded);
             tally.fail_if_empty(title);
+            figures = libtest::figures(&outcome.output);
             if verbose || tally.failed > 0 {
                 let most = if verbose {
                     usize::MAX
@@ -212,7 +225,7 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> Tally {
         }
     };
     print!("{report}");
-    tally
+    (tally, figures)
 }
 
 /// Why a machine left no exit status, with the end of its console.

@@ -9,6 +9,8 @@ use super::libtest::Tally;
 #[derive(Default)]
 pub struct Summary {
     rows: Vec<Row>,
+    /// What tests measured, and in which run.
+    figures: Vec<(String, Vec<String>)>,
 }
 
 struct Row {
@@ -24,6 +26,12 @@ impl Summary {
             tally,
             time,
         });
+    }
+
+    pub fn add_figures(&mut self, label: &str, figures: Vec<String>) {
+        if !figures.is_empty() {
+            self.figures.push((label.to_owned(), figures));
+        }
     }
 
     pub fn succeeded(&self) -> bool {
@@ -72,6 +80,12 @@ impl Summary {
                 tally.passed, tally.failed, tally.ignored
             );
         }
+        for (label, figures) in &self.figures {
+            let _ = writeln!(text, "\n{label}");
+            for figure in figures {
+                let _ = writeln!(text, "  {figure}");
+            }
+        }
         if without_machines {
             text.push_str(
                 "\nleft out by --no-vm: the tests on other kernels and on emulated NICs\n",
@@ -107,7 +121,9 @@ mod tests {
             Some(Duration::from_secs(61)),
         );
         assert!(!summary.succeeded());
+        summary.add_figures("6.1 clsact+veth", vec!["12 of 13".to_owned()]);
         let text = summary.render(true);
+        assert!(text.contains("\n6.1 clsact+veth\n  12 of 13\n"), "{text}");
         assert_eq!(text.lines().last(), Some("8 passed, 2 failed"));
         assert!(
             text.contains("6.1 clsact+veth       7       2        1    61.0 s"),

@@ -1,0 +1,108 @@
+//! The kernel's verifier accepts the programs in every form in which they are loaded, and says how much it had to read.
+
+use std::path::PathBuf;
+
+use tests::{expected, figure};
+use vnet_user::{
+    datapath::{
+        Pins, Programs,
+        load::{self, CONTAINER_PROGRAMS, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
+    },
+    model::{Variant, state::EndpointDevice},
+};
+
+const NAMES: [&str; 5] = ["qinq", "source mode", "priorities", "snooping", "crowd"];
+
+/// The variant that has the features of these bits.
+fn variant(features: u32) -> Variant {
+    let has = |bit: u32| features & 1 << bit != 0;
+    Variant {
+        qinq: has(0),
+        source_mode: has(1),
+        priorities: has(2),
+        snooping: has(3),
+        crowd: has(4),
+    }
+}
+
+fn name(features: u32) -> String {
+    let of_bits = |bit: &usize| features & 1 << bit != 0;
+    let names: Vec<_> = (0..NAMES.len()).filter(of_bits).collect();
+    match names.as_slice() {
+        [] => "no feature".to_owned(),
+        all if all.len() == NAMES.len() => "all features".to_owned(),
+        some => some
+            .iter()
+            .map(|bit| NAMES[*bit])
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// Loads the programs, and says how many instructions the verifier followed for each.
+fn verified(device: EndpointDevice, features: u32, log_level: log::LevelFilter) -> String {
+    let dir = PathBuf::from(format!(
+        "/sys/fs/bpf/vnet-test-{}-verifier",
+        std::process::id()
+    ));
+    let pins = Pins::new(&dir, "any");
+    pins.create().unwrap();
+    let options = LoadOptions {
+        uplink_ifindex: 1,
+        endpoint_device: device,
+        variant: variant(features),
+        log_level,
+    };
+    let loaded = load::load(options, &pins);
+    pins.remove().unwrap();
+    let _ = std::fs::remove_dir(dir);
+    let mut programs = loaded.unwrap_or_else(|error| {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        panic!("{}: {}", name(features), last_lines(&error));
+    });
+    let all = [FROM_UPLINK, FROM_ENDPOINT]
+        .into_iter()
+        .chain(CONTAINER_PROGRAMS);
+    all.map(|program| format!("{program} {}", instructions(&mut programs, program)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn instructions(programs: &mut Programs, program: &'static str) -> u32 {
+    let info = load::program(programs, program).unwrap().info().unwrap();
+    info.verified_instruction_count().unwrap()
+}
+
+/// The verifier's reason stands at the end of its log.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+#[test]
+fn every_program_is_accepted_whatever_the_networks_need() {
+    let device = match expected::endpoint_device().as_deref() {
+        Some("netkit") => EndpointDevice::Netkit,
+        _ => EndpointDevice::Veth,
+    };
+    let all: u32 = (1 << NAMES.len()) - 1;
+    let off = log::LevelFilter::Off;
+    for features in 0..=all {
+        let is_end = features == 0 || features == all;
+        // An emulated machine would take minutes for all of them.
+        if !is_end && expected::is_emulated() {
+            continue;
+        }
+        let counts = verified(device, features, off);
+        if is_end || features.count_ones() == 1 {
+            figure(&format!(
+                "verified instructions, {}: {counts}",
+                name(features)
+            ));
+        }
+    }
+    let counts = verified(device, all, log::LevelFilter::Debug);
+    figure(&format!(
+        "verified instructions, all features and log level debug: {counts}"
+    ));
+}
