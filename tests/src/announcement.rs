@@ -22,9 +22,19 @@ pub fn announces_ipv4(frame: &Captured, mac: Mac, address: Ipv4Addr) -> bool {
         && arp[24..28] == address.octets()
 }
 
+const IPV6_HEADER_BYTES: usize = 40;
+
+/// Whether an announcement says that its sender is a router.
+pub fn announces_router(frame: &Captured) -> bool {
+    const ROUTER: u8 = 0x80;
+    let flags = frame
+        .bytes
+        .get(ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES + 4);
+    flags.is_some_and(|flags| flags & ROUTER != 0)
+}
+
 /// RFC 4861, section 7.2.6: a neighbour advertisement (ICMPv6 type 136) to all nodes.
 pub fn announces_ipv6(frame: &Captured, address: Ipv6Addr) -> bool {
-    const IPV6_HEADER_BYTES: usize = 40;
     const ICMPV6: u8 = 58;
     const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
     let Some(ip) = frame.bytes.get(ETHERNET_HEADER_BYTES..) else {

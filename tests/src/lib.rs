@@ -45,7 +45,7 @@ mod running;
 mod syscall;
 mod watching;
 
-pub use announcement::{announces_ipv4, announces_ipv6};
+pub use announcement::{announces_ipv4, announces_ipv6, announces_router};
 pub use burst::burst;
 pub use datagrams::GroupMember;
 pub use dice::Dice;

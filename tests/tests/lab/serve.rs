@@ -1,10 +1,10 @@
 //! `vnet-user serve` follows what changes, as it changes; it may be killed and started again at any time.
 
-use std::os::unix::net::UnixDatagram;
+use std::{net::Ipv6Addr, os::unix::net::UnixDatagram};
 
 use tests::{
-    Container, Fixture, PATIENCE, SILENCE, Watching, announces_ipv4, check_refused, eventually,
-    link, mac_of, unicast_filter,
+    Container, Fixture, PATIENCE, SILENCE, Watching, announces_ipv4, announces_ipv6,
+    announces_router, check_refused, eventually, link, mac_of, unicast_filter,
 };
 use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, Outcome, VlanEnd, probe};
 
@@ -82,6 +82,13 @@ fn carrier_changes(netns: &Netns) -> u64 {
     changes.as_u64().expect("ip counts changes of the carrier")
 }
 
+/// The address that IPv6 gives every interface.
+fn link_local(netns: &Netns) -> Ipv6Addr {
+    let shown = netns.ip("-6 -o addr show dev eth0 scope link").unwrap();
+    let address = shown.split_whitespace().nth(3).unwrap();
+    address.split('/').next().unwrap().parse().unwrap()
+}
+
 /// A frame as large as the endpoint's MTU gets through, and arrives as it was sent.
 fn passes_whole(fixture: &Fixture, from: &Container, bytes: usize) {
     let payload: Vec<u8> = (0..bytes).map(|byte| byte as u8).collect();
@@ -115,7 +122,7 @@ fn the_mtu_is_followed_while_links_stay_up() {
 }
 
 #[test]
-fn what_changed_before_it_came_is_caught_up_with() {
+fn what_changed_before_it_came_is_caught_up_with_and_containers_that_go_are_cleaned_up() {
     let mut web = Web::new();
     let host = web.fixture.host();
     // Only the address is kept: whoever has the namespace open keeps it.
@@ -132,27 +139,23 @@ fn what_changed_before_it_came_is_caught_up_with() {
     assert!(!filter.contains(&gone.to_string()), "{filter}");
     serve.kill();
     host.ip("link set enp0s8 mtu 1300").unwrap();
-    let _serve = Watching::start(&web.fixture);
-    assert_eq!(mtu(&web.containers[0].netns), 1300);
-}
-
-#[test]
-fn a_container_that_goes_is_cleaned_up_after_at_once() {
-    let mut web = Web::new();
     let serve = Watching::start(&web.fixture);
-    // One that came after it.
+    assert_eq!(mtu(&web.containers[0].netns), 1300);
+    passes_whole(&web.fixture, &web.containers[0], 1300);
+    web.check_traffic();
+    let said = serve.said();
+
+    // One that comes after it, and goes.
     let mac = web.fixture.container("c", "web", "").mac;
-    let host = web.fixture.host();
     let known = || unicast_filter(&host, "enp0s8").contains(&mac.to_string());
     assert!(known());
     web.fixture.lab.remove("c");
     eventually("its address in the NIC's filter", &false, known);
-    web.check_traffic();
-    assert_eq!(serve.said(), [""; 0]);
+    assert_eq!(serve.said(), said, "a container that goes is no news");
 }
 
 #[test]
-fn an_uplink_without_carrier_leaves_its_endpoints_without_as_macvlan_does() {
+fn endpoints_have_the_uplinks_carrier_and_state_as_macvlans_do() {
     let mut web = Web::new();
     let host = web.fixture.host();
     let macvlan = Netns::clone(web.fixture.lab.add("macvlan").unwrap());
@@ -182,40 +185,22 @@ fn an_uplink_without_carrier_leaves_its_endpoints_without_as_macvlan_does() {
     web.wait_for_carriers(true);
     wait_for_carrier(&macvlan, "eth0", true);
     web.check_traffic();
-    serve.end();
-}
 
-#[test]
-fn a_dormant_uplink_has_dormant_endpoints_as_it_has_macvlans() {
-    let mut web = Web::new();
-    let host = web.fixture.host();
-    let macvlan = Netns::clone(web.fixture.lab.add("macvlan").unwrap());
-    let name = macvlan.name();
-    host.ip(&format!(
-        "link add link enp0s8 name eth0 netns {name} type macvlan mode bridge"
-    ))
-    .unwrap();
-    macvlan.ip("link set eth0 up").unwrap();
-    let serve = Watching::start(&web.fixture);
     let states = || {
         let [a, b] = &web.containers;
         [&a.netns, &b.netns, &macvlan].map(|netns| link(netns, "eth0")["operstate"].clone())
     };
-    for (mode, state) in [("dormant", "DORMANT"), ("default", "UP")] {
+    // As a supplicant does it until it is authenticated, and afterwards.
+    let set_state = |mode: &str, state: &str| {
         for change in [format!("mode {mode}"), format!("state {state}")] {
             host.ip(&format!("link set dev enp0s8 {change}")).unwrap();
         }
         eventually("states", &[state, state, state].map(Into::into), states);
-    }
+    };
+    set_state("dormant", "DORMANT");
+    set_state("default", "UP");
     web.check_traffic();
-    for change in ["mode dormant", "state DORMANT"] {
-        host.ip(&format!("link set dev enp0s8 {change}")).unwrap();
-    }
-    eventually(
-        "states",
-        &["DORMANT", "DORMANT", "DORMANT"].map(Into::into),
-        states,
-    );
+    set_state("dormant", "DORMANT");
     serve.end();
     eventually("states", &["UP", "UP", "DORMANT"].map(Into::into), states);
 }
@@ -254,17 +239,23 @@ fn without_a_watcher_no_endpoint_stays_without_carrier() {
 }
 
 #[test]
-fn a_link_that_the_user_took_down_stays_down() {
-    let web = Web::new();
+fn a_link_that_the_user_took_down_stays_down_and_one_that_comes_meanwhile_follows() {
+    let mut web = Web::new();
     let serve = Watching::start(&web.fixture);
-    let [a, b] = &web.containers;
-    let host_side = web.fixture.host_ifname(&a.id);
     let host = web.fixture.host();
+    let host_side = web.fixture.host_ifname(&web.containers[0].id);
     host.ip(&format!("link set {host_side} down")).unwrap();
     web.set_cable("down");
-    wait_for_carrier(&b.netns, "eth0", false);
+    let c = web.fixture.container("c", "web", "--ip 192.168.200.4");
+    let [a, b] = &web.containers;
+    for container in [b, &c] {
+        wait_for_carrier(&container.netns, "eth0", false);
+    }
     web.set_cable("up");
-    wait_for_carrier(&b.netns, "eth0", true);
+    for container in [b, &c] {
+        wait_for_carrier(&container.netns, "eth0", true);
+    }
+    c.pings("192.168.200.100");
     wait_for_carrier(&a.netns, "eth0", false);
     serve.end();
     wait_for_carrier(&a.netns, "eth0", false);
@@ -286,60 +277,49 @@ fn an_uplink_that_comes_back_is_attached_again_with_its_endpoints() {
     ))
     .unwrap();
     wire.ip("link set enp0s8 up").unwrap();
-    let seen = web.fixture.wire_raw();
+    let [a, b] = &web.containers;
+    b.netns
+        .sysctl("net/ipv6/conf/eth0/forwarding", "1")
+        .unwrap();
+    let seen = [web.fixture.wire_raw(), web.fixture.wire_raw()];
     host.ip("link set enp0s8 up").unwrap();
     serve.says(&["enp0s8: is back, and attached"]);
     web.wait_for_carriers(true);
-    let [a, _] = &web.containers;
     let address = "192.168.200.2".parse().unwrap();
-    let announced = seen.find(PATIENCE, |frame| announces_ipv4(frame, a.mac, address));
-    let announced = announced.unwrap();
-    let announced = announced.expect("a gratuitous ARP");
-    assert_eq!(announced.tag.map(|tag| tag.vlan()), Some(200));
+    let ipv4 = seen[0].find(PATIENCE, |frame| announces_ipv4(frame, a.mac, address));
+    let ipv4 = ipv4.unwrap().expect("a gratuitous ARP");
+    assert_eq!(ipv4.tag.map(|tag| tag.vlan()), Some(200));
+    let link_local = link_local(&b.netns);
+    let ipv6 = seen[1].find(PATIENCE, |frame| announces_ipv6(frame, link_local));
+    let ipv6 = ipv6.unwrap().expect("a neighbour advertisement");
+    assert!(announces_router(&ipv6));
     eventually("MTU", &1400, || mtu(&a.netns));
     web.router = Some(web.fixture.vlan_end(200, &["192.168.200.100/24"]));
     web.check_traffic();
     assert_eq!(web.fixture.show()["uplinks"][0]["datapath"], "running");
-    serve.end();
-}
 
-#[test]
-fn lost_pins_come_back_by_themselves() {
-    let web = Web::new();
-    let serve = Watching::start(&web.fixture);
+    // The same when only the datapath is lost; any change makes it look.
     web.fixture.vnet.lose_pins().unwrap();
-    // Any change makes it look.
-    web.fixture
-        .host()
-        .ip("link set enp0s8 txqueuelen 500")
-        .unwrap();
-    serve.says(&["enp0s8: is back, and attached"]);
+    host.ip("link set enp0s8 mtu 1300").unwrap();
+    eventually("times that it said so", &2, || {
+        let said = serve.said();
+        said.iter()
+            .filter(|line| line.ends_with("is back, and attached"))
+            .count()
+    });
+    assert_eq!(web.fixture.show()["uplinks"][0]["datapath"], "running");
     web.check_traffic();
-}
-
-#[test]
-fn one_watcher_is_enough() {
-    let fixture = Fixture::attached();
-    let serve = Watching::start(&fixture);
-    let second = fixture.vnet.run("serve").unwrap();
-    check_refused(&second);
-    assert!(second.stderr.contains("watches already"), "{second:?}");
     serve.end();
-    Watching::start(&fixture).end();
 }
 
 #[test]
-fn in_another_namespace_it_is_refused() {
+fn one_watcher_is_enough_and_systemd_is_told_when_it_is_ready() {
     let fixture = Fixture::attached();
-    let mut command = fixture.vnet.command_in(&fixture.wire(), "serve");
-    let outcome = Outcome::from_output("serve".to_owned(), &command.output().unwrap());
+    let mut elsewhere = fixture.vnet.command_in(&fixture.wire(), "serve");
+    let outcome = Outcome::from_output("serve".to_owned(), &elsewhere.output().unwrap());
     check_refused(&outcome);
     assert!(outcome.stderr.contains("namespace"), "{outcome:?}");
-}
 
-#[test]
-fn systemd_is_told_when_it_is_ready() {
-    let fixture = Fixture::attached();
     let path = fixture.vnet.state().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -347,10 +327,15 @@ fn systemd_is_told_when_it_is_ready() {
     let mut serve = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer);
+    let second = fixture.vnet.run("serve");
     // Before anything can fail: it must not stay.
     serve.kill().unwrap();
     serve.wait().unwrap();
     assert_eq!(buffer[..length.unwrap()], *b"READY=1\n");
+    let second = second.unwrap();
+    check_refused(&second);
+    assert!(second.stderr.contains("watches already"), "{second:?}");
+    Watching::start(&fixture).end();
 }
 
 #[test]
@@ -395,23 +380,17 @@ fn a_passthru_endpoint_takes_the_uplinks_new_address_as_macvlans_does() {
     let mac = change(3);
     eventually("addresses", &[mac, web.mac, own.mac], addresses);
     serve.says(&[&mac.to_string(), &all.id]);
-    serve.end();
-}
 
-#[test]
-fn an_endpoint_whose_address_the_uplink_takes_is_named() {
-    let mut fixture = Fixture::attached();
-    fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
-    let a = fixture.container("a", "web", "");
-    let serve = Watching::start(&fixture);
-    let host = fixture.host();
-    host.ip(&format!("link set enp0s8 address {}", a.mac))
+    // An address that an endpoint has already. It goes on being so, and is said once.
+    host.ip(&format!("link set enp0s8 address {}", web.mac))
         .unwrap();
-    serve.says(&["enp0s8", &a.mac.to_string(), &a.id]);
-    // It goes on being so, and is said once.
+    serve.says(&["enp0s8", &web.mac.to_string(), &web.id]);
     for mtu in [1400, 1300] {
         host.ip(&format!("link set enp0s8 mtu {mtu}")).unwrap();
         serve.says(&[&format!("its MTU is {mtu}")]);
     }
-    assert_eq!(serve.said().len(), 3, "{:?}", serve.said());
+    let said = serve.said();
+    let named = said.iter().filter(|line| line.contains(&web.id));
+    assert_eq!(named.count(), 1, "{said:?}");
+    serve.end();
 }

@@ -14,6 +14,7 @@ use vnet_common::Mac;
 use super::{
     error::LinkError,
     netlink::{Link, Netlink},
+    sysctl,
 };
 
 const BROADCAST: Mac = [0xff; 6];
@@ -42,10 +43,11 @@ pub async fn announce(netlink: &Netlink, link: &Link) -> Result<usize, LinkError
     };
     let socket = packet_socket().map_err(failed)?;
     let addresses = netlink.announceable(link.index).await?;
+    let router = sysctl::forwards_ipv6(&link.name);
     for address in &addresses {
         let frame = match address {
             IpAddr::V4(address) => arp_announcement(link.mac, *address),
-            IpAddr::V6(address) => neighbour_advertisement(link.mac, *address),
+            IpAddr::V6(address) => neighbour_advertisement(link.mac, *address, router),
         };
         send(&socket, link.index, &frame).map_err(failed)?;
     }
@@ -78,13 +80,16 @@ fn arp_announcement(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// RFC 4861, section 7.2.6: an unsolicited advertisement to all nodes, which overrides what they know.
-fn neighbour_advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
+/// RFC 4861, section 7.2.6: an unsolicited advertisement to all nodes, which overrides what they know. One that did not
+/// say that its sender is a router would end its being their default router (section 7.2.5).
+fn neighbour_advertisement(mac: Mac, address: Ipv6Addr, router: bool) -> Vec<u8> {
     const ADVERTISEMENT: u8 = 136;
+    const ROUTER: u8 = 0x80;
     const OVERRIDE: u8 = 0x20;
     /// Option 2, the target's link-layer address, one unit of eight bytes.
     const TARGET_MAC: [u8; 2] = [2, 1];
-    let mut icmp = vec![ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
+    let flags = OVERRIDE | if router { ROUTER } else { 0 };
+    let mut icmp = vec![ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
     icmp.extend(address.octets());
     icmp.extend(TARGET_MAC);
     icmp.extend(mac);
@@ -177,11 +182,14 @@ mod tests {
     #[test]
     fn an_advertisement_is_whole() {
         let address = "fd00:200::2".parse().unwrap();
-        let frame = neighbour_advertisement(MAC, address);
-        assert_eq!(frame.len(), 14 + 40 + 32);
-        // What is summed up with its own checksum comes to nothing.
-        assert_eq!(checksum(address, ALL_NODES, &frame[54..]), 0);
-        assert_eq!(frame[54 + 8..54 + 24], address.octets());
-        assert_eq!(frame[54 + 26..], MAC);
+        for (router, flags) in [(false, 0x20), (true, 0xa0)] {
+            let frame = neighbour_advertisement(MAC, address, router);
+            assert_eq!(frame.len(), 14 + 40 + 32);
+            // What is summed up with its own checksum comes to nothing.
+            assert_eq!(checksum(address, ALL_NODES, &frame[54..]), 0);
+            assert_eq!(frame[54 + 4], flags);
+            assert_eq!(frame[54 + 8..54 + 24], address.octets());
+            assert_eq!(frame[54 + 26..], MAC);
+        }
     }
 }

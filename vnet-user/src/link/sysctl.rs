@@ -39,6 +39,12 @@ pub fn announce(ifname: &str) -> Result<(), LinkError> {
     set("ipv6", ifname, "ndisc_notify", "1")
 }
 
+/// Whether an interface forwards IPv6, and so is a router's.
+pub fn forwards_ipv6(ifname: &str) -> bool {
+    let path = format!("/proc/sys/net/ipv6/conf/{ifname}/forwarding");
+    fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
+}
+
 fn set(family: &str, ifname: &str, name: &str, value: &'static str) -> Result<(), LinkError> {
     let key = format!("net/{family}/conf/{ifname}/{name}");
     match fs::write(Path::new("/proc/sys").join(&key), value) {
