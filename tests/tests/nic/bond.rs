@@ -1,7 +1,7 @@
 //! vnet on a bond: the one kind of uplink here whose `rx-vlan-filter` can be switched, while its port's is another's matter.
 
 use tests::{
-    Fixture, NicState,
+    Fixture, NicState, Watching, eventually,
     machine::{unload_8021q, wait_for_carrier},
 };
 use vnet_user::lab::VlanEnd;
@@ -56,6 +56,36 @@ fn carries_vlans(model: &str) {
     nic.ping(&wire, "192.168.200.2");
     nic.fixture.ok("detach --iface enp0s8 --force");
     assert_eq!(NicState::of(&host, "enp0s8"), nic.before);
+}
+
+#[test]
+fn a_port_that_comes_later_may_filter_too() {
+    // It filters VLANs, and can't be told not to.
+    let mut fixture = wired("virtio-net-pci");
+    let host = fixture.host();
+    for step in [
+        "link set enp0s8 down",
+        "link set enp0s8 name port1",
+        "link add port0 type veth peer name far0",
+        "link add enp0s8 type bond mode active-backup miimon 100",
+        "link set port0 master enp0s8",
+        "link set far0 up",
+        "link set enp0s8 up",
+    ] {
+        host.ip(step).unwrap();
+    }
+    fixture.attach();
+    fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
+    let _container = fixture.container("a", "web", "");
+    let promiscuous = || host.ip("link show dev enp0s8").unwrap().contains("PROMISC");
+    assert!(!promiscuous());
+    let serve = Watching::start(&fixture);
+    host.ip("link set port1 master enp0s8").unwrap();
+    serve.says(&["enp0s8: promiscuous mode on", "rx-vlan-filter"]);
+    assert!(promiscuous());
+    host.ip("link set port1 nomaster").unwrap();
+    eventually("promiscuous mode", &false, promiscuous);
+    serve.end();
 }
 
 /// A host whose `enp0s8` is a bond with one port, and the wire behind that.

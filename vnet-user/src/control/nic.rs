@@ -60,7 +60,7 @@ impl Vnet {
     /// The NIC's filter. A bond's own can be switched, but not those of its ports, and these drop the frames.
     async fn vlan_filter(&self, link: &Link) -> Result<VlanFilter, ControlError> {
         let own = ethtool::vlan_filter(&link.name)?;
-        if !matches!(link.kind.as_deref(), Some("bond" | "team")) {
+        if !link.has_ports() {
             return Ok(own);
         }
         let links = self.netlink.list().await?;

@@ -30,6 +30,7 @@ impl Vnet {
             let done = self.settle(&uplink).await;
             self.note(done);
         }
+        self.follow_ports(&links).await;
         self.follow_macs(&links).await;
         self.follow_sizes(&links).await;
         self.follow_carriers(&links).await;

@@ -266,6 +266,11 @@ impl Link {
         device.is_some()
     }
 
+    /// It sends by other interfaces.
+    pub fn has_ports(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("bond" | "team"))
+    }
+
     fn read_info(&mut self, infos: &[LinkInfo]) {
         for info in infos {
             match info {

@@ -10,9 +10,8 @@ impl Vnet {
     /// A passthru endpoint that has its uplink's address takes the new one, as `macvlan_sync_address` does. Others keep
     /// theirs; where one of them is the uplink's now, that is said.
     pub(in crate::control) async fn follow_macs(&mut self, links: &[Link]) {
-        for (name, uplink) in self.state.uplinks.clone() {
-            let link = links.iter().find(|link| link.index == uplink.ifindex);
-            let Some(Ok(mac)) = link.map(|link| MacAddr::try_from(link.mac)) else {
+        for (name, link) in self.present(links) {
+            let Ok(mac) = MacAddr::try_from(link.mac) else {
                 continue;
             };
             let endpoints = self.state.endpoints_on(&name);

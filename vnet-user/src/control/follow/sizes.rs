@@ -9,10 +9,8 @@ use crate::{
 impl Vnet {
     /// Endpoints have the sizes of their uplink, also when those change: a larger frame would be lost at the NIC.
     pub(in crate::control) async fn follow_sizes(&mut self, links: &[Link]) {
-        for (name, uplink) in self.state.uplinks.clone() {
-            if let Some(link) = links.iter().find(|link| link.index == uplink.ifindex) {
-                self.resize_endpoints(&name, link.sizes).await;
-            }
+        for (name, link) in self.present(links) {
+            self.resize_endpoints(&name, link.sizes).await;
         }
     }
 
