@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     control::{ControlError, Vnet, far_end::at_far_end},
-    link::{Link, Netlink, announce::announce},
+    link::{
+        Link, Netlink,
+        announce::{Announced, announce},
+    },
     model::{Endpoint, EndpointId, state::Phase},
 };
 
@@ -46,11 +49,14 @@ impl Vnet {
         let endpoints = self.state.endpoints_on(uplink);
         let ready = endpoints.filter(|(_, endpoint)| endpoint.phase == Phase::Ready);
         let ready: Vec<_> = ready.map(|(id, e)| (id.clone(), e.clone())).collect();
-        let mut count = 0;
+        let mut all = Announced::default();
         for (id, endpoint) in ready {
             let announced = self.announce_endpoint(&id, &endpoint).await;
-            count += self.note(announced).unwrap_or_default();
+            if let Some(announced) = self.note(announced) {
+                all.add(announced);
+            }
         }
+        let count = all.addresses;
         if count > 0 {
             self.notices.push(format!(
                 "{uplink}: is reached by another way now, and {count} addresses of its endpoints were announced"
@@ -62,10 +68,10 @@ impl Vnet {
         &self,
         id: &EndpointId,
         endpoint: &Endpoint,
-    ) -> Result<usize, ControlError> {
+    ) -> Result<Announced, ControlError> {
         let host = self.host_side(id, endpoint).await?;
         let Some(host) = host.filter(|host| host.up) else {
-            return Ok(0);
+            return Ok(Announced::default());
         };
         let announced = at_far_end(endpoint, &host, |netlink: Netlink, link: Link| async move {
             announce(&netlink, &link).await
