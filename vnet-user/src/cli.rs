@@ -176,7 +176,7 @@ impl DerefMut for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for notice in &self.0.notices {
+        for notice in self.0.notices.iter().chain(&self.0.troubles) {
             eprintln!("{notice}");
         }
     }

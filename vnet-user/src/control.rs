@@ -56,6 +56,8 @@ pub struct Vnet {
     watched: bool,
     /// What the user should know, a line each: for standard error.
     pub notices: Vec<String>,
+    /// The same of what is wrong, and stays so until somebody does something about it.
+    pub troubles: Vec<String>,
 }
 
 impl Vnet {
@@ -79,6 +81,7 @@ impl Vnet {
             netns: Netns::current()?.id(),
             cleaned: Vec::new(),
             notices: Vec::new(),
+            troubles: Vec::new(),
         };
         vnet.forget_other_boots()?;
         vnet.check_netns()?;

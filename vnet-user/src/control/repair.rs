@@ -41,7 +41,7 @@ impl Vnet {
     /// Turns a failure that must not stop the command into a notice.
     pub(super) fn note<T>(&mut self, result: Result<T, ControlError>) -> Option<T> {
         result
-            .map_err(|error| self.notices.push(one_line(&error)))
+            .map_err(|error| self.troubles.push(one_line(&error)))
             .ok()
     }
 

@@ -20,8 +20,10 @@ pub struct Watcher {
     refused: BTreeMap<String, u32>,
     /// Uplinks whose endpoints are to be announced once they have a carrier.
     due: BTreeSet<String>,
-    /// What the last pass said.
-    said: Vec<String>,
+    /// What was wrong at the last pass.
+    known: Vec<String>,
+    /// The last pass had nothing to do.
+    settled: bool,
 }
 
 impl Watcher {
@@ -39,7 +41,8 @@ impl Watcher {
             lock,
             refused: BTreeMap::new(),
             due: BTreeSet::new(),
-            said: Vec::new(),
+            known: Vec::new(),
+            settled: true,
         })
     }
 
@@ -50,7 +53,7 @@ impl Watcher {
     /// When the kernel tells of no more changes.
     pub async fn changed(&mut self) -> Result<Burst, ControlError> {
         // What fails again and again, and changes interfaces as it does, must not go round and round.
-        let pause = match self.said.is_empty() {
+        let pause = match self.settled {
             true => burst::QUIET,
             false => burst::AFTER_NEWS,
         };
@@ -70,7 +73,7 @@ impl Watcher {
         vnet.follow_places(&burst.notified, &mut self.due).await?;
         Ok(Pass {
             uplinks: vnet.state.uplinks.keys().cloned().collect(),
-            news: self.news(std::mem::take(&mut vnet.notices)),
+            news: self.news(vnet.notices, vnet.troubles),
         })
     }
 
@@ -78,7 +81,7 @@ impl Watcher {
     pub async fn try_pass(&mut self, burst: &Burst) -> Vec<String> {
         match self.pass(burst).await {
             Ok(pass) => pass.news,
-            Err(error) => self.news(vec![one_line(&error)]),
+            Err(error) => self.news(Vec::new(), vec![one_line(&error)]),
         }
     }
 
@@ -89,14 +92,18 @@ impl Watcher {
     /// When the store can't be used.
     pub async fn end(self) -> Result<Vec<String>, ControlError> {
         drop(self.lock);
-        Ok(Vnet::open(&self.dirs).await?.notices)
+        let mut vnet = Vnet::open(&self.dirs).await?;
+        vnet.notices.append(&mut vnet.troubles);
+        Ok(vnet.notices)
     }
 
-    /// What the last pass did not say.
-    fn news(&mut self, notices: Vec<String>) -> Vec<String> {
-        let said = std::mem::replace(&mut self.said, notices.clone());
-        let new = notices.into_iter().filter(|line| !said.contains(line));
-        new.collect()
+    /// What was done, and what is wrong that was not so at the last pass.
+    fn news(&mut self, mut notices: Vec<String>, troubles: Vec<String>) -> Vec<String> {
+        let new = troubles.iter().filter(|line| !self.known.contains(line));
+        notices.extend(new.cloned());
+        self.known = troubles;
+        self.settled = notices.is_empty() && self.known.is_empty();
+        notices
     }
 }
 

@@ -75,6 +75,6 @@ impl Vnet {
             )
         });
         let conflicts: Vec<_> = conflicts.collect();
-        self.notices.extend(conflicts);
+        self.troubles.extend(conflicts);
     }
 }
