@@ -14,5 +14,4 @@ mod nic {
     mod changes;
     mod failover;
     mod models;
-    mod xdp;
 }

@@ -7,7 +7,6 @@ mod output;
 mod serve;
 mod show;
 mod stats;
-mod xdp;
 
 use std::{
     ops::{Deref, DerefMut},

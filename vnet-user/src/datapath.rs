@@ -9,7 +9,6 @@ pub mod maps;
 mod netkit;
 pub mod pins;
 pub mod replace;
-pub mod xdp;
 
 /// The loaded programs and their maps.
 pub use aya::Ebpf as Programs;

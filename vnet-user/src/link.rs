@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod announce;
-pub mod bridge;
 mod error;
 pub mod ethtool;
 pub mod netlink;

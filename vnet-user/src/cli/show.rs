@@ -73,9 +73,6 @@ fn print(uplink: &UplinkStatus) {
         uplink.hook,
         uplink.endpoint_device
     );
-    if let Some(xdp) = &uplink.xdp {
-        println!("{xdp}");
-    }
     if let Some(changes) = changes(&uplink.nic) {
         println!("changed on the NIC: {changes}");
     }

@@ -8,9 +8,7 @@ use crate::{
     datapath::DatapathError,
     error::one_line,
     link::LinkError,
-    model::{
-        NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError, xdp::XdpError,
-    },
+    model::{NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError},
     store::StoreError,
 };
 
@@ -27,8 +25,6 @@ pub enum ControlError {
     Network(#[from] NetworkError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error(transparent)]
-    Xdp(#[from] XdpError),
     #[error("the uplink's address: {0}")]
     UplinkMac(#[from] MacAddrError),
     #[error("missing {missing}: run as root, for example `sudo vnet-user …`")]

@@ -58,7 +58,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// `struct bpf_link_info` of a tcx, netkit or XDP link, as far as its interface.
+/// `struct bpf_link_info` of a tcx or netkit link, as far as its interface.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct LinkInfo {
@@ -71,17 +71,11 @@ struct LinkInfo {
 }
 
 /// Makes a link between a program and an interface.
-pub(super) fn create_link(
-    program: i32,
-    ifindex: u32,
-    attach_type: u32,
-    flags: u32,
-) -> io::Result<OwnedFd> {
+pub(super) fn create_link(program: i32, ifindex: u32, attach_type: u32) -> io::Result<OwnedFd> {
     let attr = LinkCreate {
         prog_fd: program as u32,
         target_ifindex: ifindex,
         attach_type,
-        flags,
         ..bytemuck::Zeroable::zeroed()
     };
     let fd = bpf(BPF_LINK_CREATE, &attr)?;
@@ -122,7 +116,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The interface that a tcx, netkit or XDP link is on; 0 once it was detached, or the interface is gone.
+/// The interface that a tcx or netkit link is on; 0 once it was detached, or the interface is gone.
 pub(super) fn link_ifindex(link: &OwnedFd) -> io::Result<u32> {
     let mut info: LinkInfo = bytemuck::Zeroable::zeroed();
     let attr = GetInfo {

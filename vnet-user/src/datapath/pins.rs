@@ -9,7 +9,7 @@ use std::{
 use super::{
     bpf,
     error::DatapathError,
-    load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS, MAPS, XDP_UPLINK},
+    load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS, MAPS},
 };
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
@@ -175,12 +175,6 @@ impl Pins {
             remove(fs::remove_file(&link), &link)?;
         }
         Ok(())
-    }
-
-    /// Removes the pin of the uplink's XDP link, which detaches its program. What is gone is fine.
-    pub fn remove_xdp_link(&self) -> Result<(), DatapathError> {
-        let link = self.link(XDP_UPLINK);
-        remove(fs::remove_file(&link), &link)
     }
 
     /// Removes all pins, which detaches every program that is attached by a link.

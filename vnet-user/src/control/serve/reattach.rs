@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    control::{ControlError, Vnet, attach::AttachOptions, xdp::XdpChoice},
+    control::{ControlError, Vnet, attach::AttachOptions},
     model::state::Phase,
 };
 
@@ -32,7 +32,6 @@ impl Vnet {
             }
             let options = AttachOptions {
                 endpoint_device: Some(uplink.endpoint_device),
-                xdp: XdpChoice::Keep,
                 log_level: log::LevelFilter::Off,
             };
             let attached = self.attach(&name, options).await;
