@@ -56,11 +56,10 @@ impl Counts {
                 .map(|endpoint| number(&endpoint[name]))
                 .sum()
         };
-        let is_netkit = expected::endpoint_device().as_deref() == Some("netkit");
         Self {
             from_wire: sent(&fixture.wire(), "enp0s8", false),
             from_containers: containers
-                .map(|container| sent(&container.netns, "eth0", is_netkit))
+                .map(|container| sent(&container.netns, "eth0", is_netkit()))
                 .sum(),
             rx: sum("rx_packets"),
             tx: sum("tx_packets"),
@@ -87,10 +86,20 @@ impl Counts {
         let containers = grown(|c| c.tx)
             + grown(|c| c.dropped_from_containers)
             + books.cut_short_from_containers;
-        books.arrived + books.cut_short_to_siblings + grown(|c| c.lost) == grown(|c| c.rx)
+        let arrived = books.arrived + books.cut_short_to_siblings + grown(|c| c.lost);
+        // A few copies for siblings are dropped behind netkit by the kernel, as it receives them, and nobody counts these.
+        let all_arrived = match is_netkit() {
+            true => arrived <= grown(|c| c.rx),
+            false => arrived == grown(|c| c.rx),
+        };
+        all_arrived
             && wire == grown(|c| c.from_wire)
             && containers + books.refused_by_netkit == grown(|c| c.from_containers)
     }
+}
+
+fn is_netkit() -> bool {
+    expected::endpoint_device().as_deref() == Some("netkit")
 }
 
 /// Frames that a device has taken. What netkit's program drops, the device counts as dropped.
