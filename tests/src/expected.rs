@@ -29,6 +29,15 @@ pub fn is_emulated() -> bool {
     env::var("VNET_EMULATED").is_ok_and(|value| value == "1")
 }
 
+/// How much a TCP stream carries that must find a broken checksum, each way.
+pub fn stream_bytes() -> u64 {
+    let full = env::var("VNET_FULL").is_ok_and(|value| value == "1");
+    match is_emulated() && !full {
+        true => 10 << 20,
+        false => 100 << 20,
+    }
+}
+
 /// How many hostile frames the caller wants, if more than usual.
 pub fn fuzz_frames() -> Option<usize> {
     env::var("VNET_FUZZ_FRAMES").ok()?.parse().ok()

@@ -10,6 +10,7 @@
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
 //! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices; it must have ipvlan and bonds, too |
 //! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
+//! | `VNET_FULL` | `1`: long tests do all, also on an emulated machine |
 //! | `VNET_FUZZ_FRAMES`, `VNET_FUZZ_SEED` | how many hostile frames, and from which seed; else a few, and by chance |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
 #![allow(
@@ -18,6 +19,7 @@
     reason = "in a test, the panic is the report"
 )]
 
+mod af_xdp;
 mod announcement;
 mod burst;
 mod datagrams;
@@ -39,12 +41,14 @@ mod nic_state;
 mod offloads;
 pub mod oracle;
 mod priority_filter;
-mod raw_program;
+pub mod raw_program;
 mod reflector;
 mod running;
 mod syscall;
 mod watching;
+mod xdp;
 
+pub use af_xdp::AfXdp;
 pub use announcement::{announces_ipv4, announces_ipv6, announces_router};
 pub use burst::burst;
 pub use datagrams::GroupMember;
@@ -64,6 +68,7 @@ pub use priority_filter::hear_only;
 pub use reflector::Reflector;
 pub use running::Running;
 pub use watching::Watching;
+pub use xdp::{attach_xdp, clear_for_xdp, xdp_arguments, xdp_mode, xdp_redirected};
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use vnet_user::lab::{
     Captured, ETH_P_EXPERIMENT, EthernetFrame, Lab, Mac, Netns, PacketType, RawSocket,
 };
 
-use crate::Fixture;
+use crate::{Fixture, attach_xdp, clear_for_xdp, expected};
 
 /// The host's own address.
 const HOST: Mac = Mac([2, 0, 0, 0, 0, 0x10]);
@@ -69,6 +69,8 @@ pub struct Member {
 enum Side {
     Kernel,
     Vnet,
+    /// vnet, with unicast from the wire delivered by XDP.
+    VnetByXdp,
 }
 
 /// Everybody, listening.
@@ -112,13 +114,29 @@ pub fn compare(segment: Segment, members: &[Member], nodst: bool) {
 }
 
 fn compare_with(segment: Segment, members: impl Fn(Mac) -> Vec<Member>, nodst: bool) {
-    let [kernel, vnet] = [Side::Kernel, Side::Vnet].map(|side| {
+    let play = |side| {
         let stage = Stage::build(side, segment, &members, nodst);
         let shots = shots(segment, &members(HOST), HOST);
         stage.play(&shots)
-    });
+    };
+    let kernel = play(Side::Kernel);
+    let heard = kernel.values().filter(|frames| !frames.is_empty()).count();
+    assert!(heard > 2, "hardly anybody heard anything: {kernel:?}");
+    // Into netkit XDP can't redirect.
+    let has_netkit = expected::endpoint_device().as_deref() == Some("netkit");
+    let ways = [Side::Vnet, Side::VnetByXdp];
+    for side in ways.into_iter().take(if has_netkit { 1 } else { 2 }) {
+        check_same(&kernel, &play(side), &format!("{segment:?}, {side:?}"));
+    }
+}
+
+fn check_same(
+    kernel: &BTreeMap<&'static str, Vec<Received>>,
+    vnet: &BTreeMap<&'static str, Vec<Received>>,
+    case: &str,
+) {
     let mut wrong = Vec::new();
-    for (party, expected) in &kernel {
+    for (party, expected) in kernel {
         let got = &vnet[party];
         let missing = expected.iter().filter(|frame| !got.contains(frame));
         wrong.extend(missing.map(|frame| format!("{party}: only with macvlan: {frame:?}")));
@@ -132,9 +150,7 @@ fn compare_with(segment: Segment, members: impl Fn(Mac) -> Vec<Member>, nodst: b
             ));
         }
     }
-    let heard = kernel.values().filter(|frames| !frames.is_empty()).count();
-    assert!(heard > 2, "hardly anybody heard anything: {kernel:?}");
-    assert!(wrong.is_empty(), "{segment:?}:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{case}:\n{}", wrong.join("\n"));
 }
 
 /// As [`compare`], with one container that has the segment, and the uplink's own address.
@@ -241,8 +257,14 @@ impl Stage {
         host.ip(&format!("link set enp0s8 address {HOST}")).unwrap();
         // The host lives on the segment too, by the kernel's own devices, beside either.
         let lower = host_device(&host, segment);
-        if side == Side::Vnet {
-            fixture.attach();
+        if side != Side::Kernel {
+            match side {
+                Side::VnetByXdp => {
+                    clear_for_xdp(&fixture);
+                    attach_xdp(&fixture, "--xdp redirect --far-end-checksums");
+                }
+                _ => _ = fixture.attach(),
+            }
             let modes: std::collections::BTreeSet<_> = members.iter().map(|m| m.mode).collect();
             for mode in modes {
                 let nodst = if nodst && mode == "source" {
@@ -260,7 +282,7 @@ impl Stage {
         for member in &members {
             let netns = match side {
                 Side::Kernel => macvlan(&mut fixture, &lower, *member, nodst),
-                Side::Vnet => endpoint(&mut fixture, *member),
+                Side::Vnet | Side::VnetByXdp => endpoint(&mut fixture, *member),
             };
             // What such an endpoint hears becomes the host's own only at its ingress.
             let ears = match member.mode {

@@ -1,6 +1,13 @@
 //! Small eBPF programs written by hand: what a test needs of the kernel is not vnet's business.
 
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::{
+    ffi::CString,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
 
 /// `BPF_PROG_LOAD` of `enum bpf_cmd`.
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -11,6 +18,7 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 pub enum ProgramType {
     SocketFilter = 1,
     SchedClassifier = 3,
+    Xdp = 6,
 }
 
 /// `struct bpf_insn`: the opcode, registers (`src << 4 | dst`), offset and constant.
@@ -28,6 +36,31 @@ struct Load {
     log: [u32; 4],
     version: u32,
     flags: u32,
+}
+
+/// `BPF_OBJ_PIN` of `enum bpf_cmd`.
+const BPF_OBJ_PIN: libc::c_long = 6;
+
+/// `union bpf_attr` as `BPF_OBJ_PIN` reads it.
+#[repr(C)]
+struct Pin {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Pins a program, for `ip` to find.
+pub fn pin(program: &OwnedFd, path: &Path) {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("a path has no NUL");
+    let attr = Pin {
+        path: path.as_ptr() as u64,
+        fd: program.as_raw_fd() as u32,
+        flags: 0,
+    };
+    // SAFETY: what `attr` points to is alive, and ends with a NUL.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_PIN, &attr, size_of::<Pin>()) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(result, 0, "pin {path:?}: {error}");
 }
 
 /// Loads a program.

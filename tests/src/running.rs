@@ -51,6 +51,18 @@ impl Running {
         Self::by_id(fixture, programs[0])
     }
 
+    /// The XDP program of the uplink, and the number of the link that holds it.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn xdp(fixture: &Fixture) -> (Self, u64) {
+        let pin = fixture.vnet.pins().join("enp0s8/links/xdp_uplink");
+        let link = bpftool(fixture, &format!("link show pinned {}", pin.display()));
+        let program = Self::by_id(fixture, number(&link, "prog_id"));
+        (program, number(&link, "id"))
+    }
+
     /// The program that endpoints to come get.
     pub fn pinned(fixture: &Fixture) -> Self {
         let pin = fixture.vnet.pins().join("enp0s8/programs/from_endpoint");

@@ -42,4 +42,8 @@ mod lab {
     mod uplinks;
     mod verifier;
     mod vlan;
+    mod xdp_attach;
+    mod xdp_filter;
+    mod xdp_redirect;
+    mod xdp_streams;
 }

@@ -14,4 +14,5 @@ mod nic {
     mod changes;
     mod failover;
     mod models;
+    mod xdp;
 }

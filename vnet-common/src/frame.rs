@@ -7,6 +7,8 @@ pub type Mac = [u8; 6];
 pub const ETHER_TYPE_8021Q: u16 = 0x8100;
 /// IEEE 802.1Q clause 9.6: the tag protocol identifier of a service VLAN tag (802.1ad).
 pub const ETHER_TYPE_8021AD: u16 = 0x88A8;
+/// How long a tag is: its protocol identifier and its control information (IEEE 802.1Q clause 9.3).
+pub const VLAN_TAG_BYTES: usize = 4;
 /// The VLAN id's bits in a tag's control information, below PCP and DEI (IEEE 802.1Q clause 9.6).
 pub const VLAN_ID_MASK: u16 = 0x0FFF;
 /// Where the priority code point begins in a tag's control information.

@@ -18,14 +18,15 @@ mod reason;
 pub mod rules;
 
 pub use frame::{
-    ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, PCP_SHIFT, Tag, VLAN_ID_MASK, is_group,
+    ETHER_TYPE_8021AD, ETHER_TYPE_8021Q, Frame, Mac, PCP_SHIFT, Tag, VLAN_ID_MASK, VLAN_TAG_BYTES,
+    is_group,
 };
 pub use maps::{
-    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT, FdbKey, FloodKey,
-    IngressPriorityKey, LAYOUT, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS,
-    MAX_FLOOD_SLOTS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS,
-    MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCE_SLOTS, MAX_SOURCES, Member, MemberKey, QinqEntry,
-    QinqKey, Querier, QuerierKey, Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey,
-    UNTAGGED,
+    AllowedMacKey, Counters, EVERY_MAC, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT, FdbKey,
+    FloodKey, HostMacKey, IngressPriorityKey, KNOWN_VLAN_WORDS, LAYOUT, MAX_ALLOWED_MACS,
+    MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_FLOOD_SLOTS, MAX_HOST_MACS, MAX_INGRESS_PRIORITIES,
+    MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS, MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCE_SLOTS,
+    MAX_SOURCES, Member, MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Receiver, Reporter,
+    ReporterKey, Segment, SegmentKey, SourceKey, UNTAGGED, known_vlan_bit,
 };
 pub use reason::{Effect, Reason};

@@ -1,6 +1,9 @@
 //! Keys and values of the pinned maps. `bpftool map dump pinned …` prints these field names.
 
-use crate::{frame::Mac, reason::Reason};
+use crate::{
+    frame::{ETHER_TYPE_8021AD, Mac, Tag},
+    reason::Reason,
+};
 
 /// The number of the untagged segment (0 is no VLAN: IEEE 802.1Q table 9-2). A VLAN's segment has its id for a number.
 pub const UNTAGGED: u16 = 0;
@@ -30,6 +33,13 @@ pub const MAX_QUERIERS: usize = MAX_SEGMENTS * 2;
 pub const MAX_MEMBERS: usize = 65536;
 /// Endpoints that report groups, for IPv4 and IPv6 each.
 pub const MAX_REPORTERS: usize = MAX_ENDPOINTS * 2;
+/// Words of the bitmap `known_vlans`: a bit for each VLAN id of 802.1Q, and then of 802.1ad.
+pub const KNOWN_VLAN_WORDS: usize = 2 * VLAN_WORDS;
+const VLAN_WORDS: usize = 4096 / u64::BITS as usize;
+/// Addresses by which the host is reached through one uplink.
+pub const MAX_HOST_MACS: usize = 4096;
+/// Stands in `host_macs` for every address: the host wants all frames now. No station has it (IEEE 802 clause 8.2.2).
+pub const EVERY_MAC: Mac = [0; 6];
 
 macro_rules! map_types {
     ($($(#[doc = $doc:literal])+ pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)+ })+) => {$(
@@ -69,6 +79,8 @@ pub const LAYOUT: u64 = {
         MAX_QUERIERS,
         MAX_MEMBERS,
         MAX_REPORTERS,
+        KNOWN_VLAN_WORDS,
+        MAX_HOST_MACS,
     ];
     let mut index = 0;
     while index < sizes.len() {
@@ -254,6 +266,11 @@ map_types! {
         pub everything_until_ns: u64,
     }
 
+    /// Key of `host_macs`: an address by which the host is reached through the uplink.
+    pub struct HostMacKey {
+        pub mac: Mac,
+    }
+
     /// Value of `counters`, per CPU. `rx` is towards the container, as its own interface counts.
     pub struct Counters {
         pub rx_packets: u64,
@@ -263,9 +280,27 @@ map_types! {
     }
 }
 
+/// Where the bit of a VLAN is in `known_vlans`: the word, and the bit in it.
+#[inline(always)]
+pub const fn known_vlan_bit(tag: Tag) -> (u32, u64) {
+    let vlan = tag.vlan() as u32;
+    let first = match tag.ethertype {
+        ETHER_TYPE_8021AD => VLAN_WORDS as u32,
+        _ => 0,
+    };
+    (first + vlan / u64::BITS, 1 << (vlan % u64::BITS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_vlan_has_a_bit_of_its_own() {
+        let bits = [Tag::dot1q(0xE041), Tag::dot1q(4095), Tag::dot1ad(65)].map(known_vlan_bit);
+        assert_eq!(bits, [(1, 2), (63, 1 << 63), (65, 2)]);
+        assert!(known_vlan_bit(Tag::dot1ad(4095)).0 < KNOWN_VLAN_WORDS as u32);
+    }
 
     #[test]
     fn the_layout_is_that_of_the_fields() {

@@ -63,6 +63,10 @@ reasons! {
     TypeFailed = 10, "type_failed", Dropped;
     /// An endpoint sent from a MAC address that is not its own.
     SourceNotAllowed = 11, "source_not_allowed", Dropped;
+    /// From the wire, on a VLAN that neither a network nor a device of the host uses: XDP drops it where that was asked for.
+    FilteredVlan = 12, "filtered_vlan", Dropped;
+    /// From the wire, to a MAC that is neither an endpoint's nor the host's: XDP drops it where that was asked for.
+    FilteredUnicast = 13, "filtered_unicast", Dropped;
 }
 
 #[cfg(test)]

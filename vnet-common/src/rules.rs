@@ -2,6 +2,8 @@
 //!
 //! They follow `macvlan_handle_frame`, `macvlan_multicast_rx` and `macvlan_queue_xmit` of `drivers/net/macvlan.c`.
 
+pub mod early;
+
 use crate::{
     ETHER_TYPE_8021Q, Endpoint, Frame, QinqKey, Reason, Receiver, Segment, UNTAGGED, flags,
     frame::Mac, is_group, mode,

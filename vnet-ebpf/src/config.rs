@@ -2,6 +2,7 @@
 //! out, so a choice costs no instruction of the packet path.
 
 use aya_ebpf::Global;
+use vnet_common::rules::early::Powers;
 
 #[unsafe(no_mangle)]
 static UPLINK_IFINDEX: Global<u32> = Global::new(0);
@@ -23,6 +24,15 @@ static HAS_SNOOPING: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
 static HAS_CROWD: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static XDP_DROPS_UNKNOWN_VLAN: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static XDP_DROPS_UNKNOWN_UNICAST: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static XDP_REDIRECTS: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
 static REINJECT_RESTORED: Global<u8> = Global::new(0);
@@ -67,6 +77,18 @@ pub fn has_snooping() -> bool {
 #[inline(always)]
 pub fn has_crowd() -> bool {
     HAS_CROWD.load() != 0
+}
+
+/// What XDP may do.
+#[inline(always)]
+pub fn xdp_powers() -> Powers {
+    Powers {
+        drops_unknown_vlan: XDP_DROPS_UNKNOWN_VLAN.load() != 0,
+        drops_unknown_unicast: XDP_DROPS_UNKNOWN_UNICAST.load() != 0,
+        redirects: XDP_REDIRECTS.load() != 0,
+        has_qinq: has_qinq(),
+        has_source_mode: has_source_mode(),
+    }
 }
 
 /// True if frames go with notes between the ends of an endpoint's link.

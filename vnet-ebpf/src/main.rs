@@ -16,18 +16,22 @@ mod opaque;
 mod priority;
 mod tables;
 mod vlan;
+mod xdp;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
-    macros::classifier,
-    programs::TcContext,
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 use aya_log_ebpf::debug;
 use flood::Listeners;
 use opaque::Opaque as _;
 use vnet_common::{
     Frame, Reason, is_group,
-    rules::{self, FromEndpoint, FromUplink},
+    rules::{
+        self, FromEndpoint, FromUplink,
+        early::{Early, early},
+    },
 };
 
 /// A frame goes on to the next program, and then to the host's own stack.
@@ -89,6 +93,46 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
                 false => way,
             }
         }
+    }
+}
+
+/// Frames from the wire, in the driver.
+///
+/// Takes frames in several buffers too (`xdp.frags`), so that a large MTU is no reason for a driver to refuse.
+#[xdp(frags)]
+pub fn xdp_uplink(ctx: XdpContext) -> u32 {
+    from_wire(&ctx)
+}
+
+/// The same behind the driver, on skbs.
+///
+/// Not for several buffers: for that the kernel copies the skb, and forgets its `mac_len`, without which tc reads an untagged
+/// frame from behind its header (`skb_pp_cow_data` in net/core/skbuff.c, since Linux 6.9). Else it makes one buffer of them.
+#[xdp]
+pub fn xdp_uplink_generic(ctx: XdpContext) -> u32 {
+    from_wire(&ctx)
+}
+
+/// A frame that has just come from the wire.
+#[inline(always)]
+fn from_wire(ctx: &XdpContext) -> u32 {
+    // One that is too short passes, and is counted by whoever drops it then.
+    let Some(frame) = xdp::parse(ctx) else {
+        return xdp_action::XDP_PASS;
+    };
+    match early(&frame, config::xdp_powers(), &tables::Maps) {
+        Early::Pass => xdp_action::XDP_PASS,
+        Early::Drop(reason) => {
+            debug!(
+                ctx,
+                "xdp_uplink: {:mac} dropped: {}",
+                frame.dst,
+                reason.name()
+            );
+            count::reason(reason);
+            xdp_action::XDP_DROP
+        }
+        Early::Redirect { to, tags } => xdp::deliver(ctx, to, tags),
     }
 }
 

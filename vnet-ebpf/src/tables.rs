@@ -6,16 +6,18 @@
 //! numbers, for which every bit pattern is one, and an interface that is not there drops the frame.
 
 use aya_ebpf::{
-    btf_maps::{HashMap, PerCpuArray},
+    btf_maps::{Array, DevMapHash, HashMap, PerCpuArray},
     macros::btf_map,
     programs::TcContext,
 };
 use vnet_common::{
-    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
-    MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS,
-    MAX_QINQ_SEGMENTS, MAX_QUERIERS, MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCES, Mac, Member,
-    MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Reason, Receiver, Reporter, ReporterKey,
-    Segment, SegmentKey, SourceKey, rules::Tables,
+    AllowedMacKey, Counters, EVERY_MAC, EgressPriorityKey, Endpoint, FdbKey, FloodKey, HostMacKey,
+    IngressPriorityKey, KNOWN_VLAN_WORDS, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS,
+    MAX_HOST_MACS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS,
+    MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCES, Mac, Member, MemberKey, QinqEntry, QinqKey, Querier,
+    QuerierKey, Reason, Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey, Tag,
+    known_vlan_bit,
+    rules::{Tables, early::HostTables},
 };
 
 /// Not preallocated: an uplink with three endpoints pays for three.
@@ -59,6 +61,15 @@ pub static MEMBERS: HashMap<MemberKey, Member, MAX_MEMBERS, NO_PREALLOC> = HashM
 #[btf_map(name = "reporters")]
 pub static REPORTERS: HashMap<ReporterKey, Reporter, MAX_REPORTERS, NO_PREALLOC> = HashMap::new();
 
+#[btf_map(name = "known_vlans")]
+static KNOWN_VLANS: Array<u64, KNOWN_VLAN_WORDS> = Array::new();
+
+#[btf_map(name = "host_macs")]
+static HOST_MACS: HashMap<HostMacKey, u32, MAX_HOST_MACS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "xdp_receivers")]
+pub static XDP_RECEIVERS: DevMapHash<MAX_ENDPOINTS> = DevMapHash::new();
+
 #[btf_map(name = "counters")]
 pub static COUNTERS: PerCpuArray<Counters, MAX_ENDPOINTS> = PerCpuArray::new();
 
@@ -95,6 +106,28 @@ impl Tables for Maps {
         };
         // SAFETY: only whether there is an element matters.
         unsafe { ALLOWED_MACS.get(key).is_some() }
+    }
+}
+
+impl HostTables for Maps {
+    #[inline(always)]
+    fn is_known_vlan(&self, tag: Tag) -> bool {
+        let (word, bit) = known_vlan_bit(tag);
+        KNOWN_VLANS.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    #[inline(always)]
+    fn is_hosts(&self, mac: &Mac) -> bool {
+        let has = |mac| {
+            // SAFETY: only whether there is an element matters.
+            unsafe { HOST_MACS.get(HostMacKey { mac }).is_some() }
+        };
+        has(*mac) || has(EVERY_MAC)
+    }
+
+    #[inline(always)]
+    fn is_heard(&self, segment: u16, source: &Mac) -> bool {
+        listener(segment, source, 0).is_some()
     }
 }
 

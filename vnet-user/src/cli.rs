@@ -7,6 +7,7 @@ mod output;
 mod serve;
 mod show;
 mod stats;
+mod xdp;
 
 use std::{
     ops::{Deref, DerefMut},

@@ -21,6 +21,7 @@ pub mod serve;
 pub mod stats;
 pub mod status;
 mod uplink;
+pub mod xdp;
 
 use std::path::{Path, PathBuf};
 

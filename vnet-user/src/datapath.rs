@@ -9,6 +9,7 @@ pub mod maps;
 mod netkit;
 pub mod pins;
 pub mod replace;
+pub mod xdp;
 
 /// The loaded programs and their maps.
 pub use aya::Ebpf as Programs;

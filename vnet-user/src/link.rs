@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod bridge;
 mod error;
 pub mod ethtool;
 pub mod netlink;

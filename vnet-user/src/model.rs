@@ -16,6 +16,7 @@ pub mod state;
 pub mod traffic;
 pub mod variant;
 pub mod vlan;
+pub mod xdp;
 
 pub use endpoint::{Endpoint, EndpointId, EndpointRequest};
 pub use mac::MacAddr;

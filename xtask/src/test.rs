@@ -32,6 +32,9 @@ pub struct Options {
     /// Send a million hostile frames on this machine, instead of some thousands
     #[arg(long)]
     fuzz: bool,
+    /// Do all of the long tests also on emulated machines: TCP streams of 100 MB instead of 10
+    #[arg(long)]
+    full: bool,
 }
 
 /// Runs everything, prints the summary, and fails when anything did.
@@ -92,7 +95,7 @@ impl Session<'_> {
         if !self.options.no_vm {
             begin("virtual machines");
             let name = self.options.name.as_deref();
-            for finished in machines::run_all(workspace, &executables, name)? {
+            for finished in machines::run_all(workspace, &executables, name, self.options.full)? {
                 let label = &finished.label;
                 self.summary.add(label, finished.tally, Some(finished.time));
                 self.summary.add_figures(label, finished.figures);

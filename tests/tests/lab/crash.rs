@@ -5,7 +5,10 @@
 
 mod remains;
 
-use tests::{attach_arguments, kill_at_each_change, link, mac_of};
+use tests::{
+    attach_arguments, attach_xdp, clear_for_xdp, kill_at_each_change, link, mac_of, xdp_arguments,
+    xdp_mode,
+};
 use vnet_user::lab::{Mac, probe};
 
 use self::remains::{Lab, VICTIM, VICTIM_MAC};
@@ -27,6 +30,34 @@ fn an_attach_that_is_killed_is_completed_by_the_next() {
         lab.check_gone();
         ended
     });
+}
+
+#[test]
+fn an_attach_that_is_killed_when_it_changes_xdp_is_completed_by_the_next() {
+    let lab = Lab::attached();
+    clear_for_xdp(&lab.fixture);
+    lab.fixture.network("web", NETWORK);
+    let victim = lab.add_victim();
+    let filter = xdp_arguments("--xdp filter --unknown-vlan drop");
+    // What XDP knows of the host stays in its maps, so only the first attach fills them: all rounds are to be alike.
+    attach_xdp(&lab.fixture, "--xdp filter --unknown-vlan drop");
+    attach_xdp(&lab.fixture, "--xdp off");
+    kill_at_each_change("attach --xdp filter", |nth| {
+        let ended = lab.kill(&filter, nth);
+        lab.check_traffic(&victim.netns);
+        assert!(attach_xdp(&lab.fixture, "--xdp filter --unknown-vlan drop").contains("XDP"));
+        let host = lab.fixture.host();
+        assert_eq!(xdp_mode(&host).as_deref(), Some("xdp"));
+        lab.kill(&xdp_arguments("--xdp off"), nth);
+        attach_xdp(&lab.fixture, "--xdp off");
+        assert_eq!(xdp_mode(&host), None);
+        lab.check_traffic(&victim.netns);
+        ended
+    });
+    lab.fixture.ok("detach --iface enp0s8 --force");
+    let undo = "ethtool -K enp0s8 rxvlan on rx-vlan-stag-hw-parse on";
+    lab.fixture.host().sh(undo).unwrap();
+    lab.check_gone();
 }
 
 #[test]

@@ -5,17 +5,26 @@
 use std::path::PathBuf;
 
 use aya::{TestRun, TestRunOptions, programs::SchedClassifier};
-use vnet_common::{Mac, Reason};
+use vnet_common::{EVERY_MAC, KNOWN_VLAN_WORDS, Mac, Reason, Tag, known_vlan_bit};
 use vnet_user::{
     datapath::{
         Maps, Pins, Programs,
         load::{self, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
+        xdp,
     },
     model::{
         EndpointId, EndpointRequest, MacAddr, Network, Rows, State, Variant,
-        endpoint::HostOnSegment, state::EndpointDevice,
+        endpoint::HostOnSegment,
+        state::EndpointDevice,
+        xdp::{HostRows, XdpMode},
     },
 };
+
+/// `enum xdp_action` of `include/uapi/linux/bpf.h`.
+mod xdp_action {
+    pub const XDP_DROP: u32 = 1;
+    pub const XDP_PASS: u32 = 2;
+}
 
 const LOOPBACK: u32 = 1;
 const HAND_ON: u32 = -1_i32 as u32;
@@ -37,6 +46,10 @@ struct Loaded {
 
 impl Loaded {
     fn new(name: &str) -> Self {
+        Self::with(name, Variant::default())
+    }
+
+    fn with(name: &str, variant: Variant) -> Self {
         let dir = PathBuf::from(format!(
             "/sys/fs/bpf/vnet-test-{}-programs",
             std::process::id()
@@ -46,7 +59,7 @@ impl Loaded {
         let options = LoadOptions {
             uplink_ifindex: LOOPBACK,
             endpoint_device: EndpointDevice::Veth,
-            variant: Variant::default(),
+            variant,
             log_level: log::LevelFilter::Off,
         };
         let programs = load::load(options, &pins).unwrap();
@@ -81,6 +94,17 @@ impl Loaded {
     fn run(&mut self, program: &'static str, dst: Mac, src: Mac, ether_type: [u8; 2]) -> u32 {
         let frame = [&dst[..], &src, &ether_type, &[0; 46]].concat();
         let program: &mut SchedClassifier = load::program(&mut self.programs, program).unwrap();
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            ..TestRunOptions::default()
+        };
+        program.test_run(options).unwrap().return_value
+    }
+
+    /// The same for an XDP program, and any bytes behind the addresses.
+    fn run_xdp(&mut self, mode: XdpMode, dst: Mac, src: Mac, rest: &[u8]) -> u32 {
+        let frame = [&dst[..], &src, rest, &[0; 42]].concat();
+        let program = xdp::program(&mut self.programs, mode).unwrap();
         let options = TestRunOptions {
             data_in: Some(&frame),
             ..TestRunOptions::default()
@@ -153,4 +177,46 @@ fn an_endpoint_reaches_the_wire_but_no_vlan() {
     assert_eq!(loaded.count(Reason::VlanNotAllowed), 1);
     let counters = loaded.maps.counters(0).unwrap();
     assert_eq!((counters.tx_packets, counters.tx_bytes), (1, 60));
+}
+
+#[test]
+fn xdp_drops_and_counts_what_it_was_asked_to() {
+    let variant = Variant {
+        xdp: true,
+        xdp_drops_unknown_vlan: true,
+        xdp_drops_unknown_unicast: true,
+        ..Variant::default()
+    };
+    let mut loaded = Loaded::with("xdp", variant).with_endpoint();
+    let mut known_vlans = [0; KNOWN_VLAN_WORDS];
+    let (word, bit) = known_vlan_bit(Tag::dot1q(200));
+    known_vlans[word as usize] = bit;
+    let host = |host_macs: &[Mac]| HostRows {
+        known_vlans,
+        host_macs: host_macs.iter().copied().collect(),
+    };
+    loaded.maps.reconcile_host(&host(&[THEIRS])).unwrap();
+    let (pass, drop) = (xdp_action::XDP_PASS, xdp_action::XDP_DROP);
+    let nobody = [2, 0, 0, 0, 0, 0x99];
+    let vlan = |id: u8| [0x81, 0x00, 0xe0, id, 0x08, 0x00];
+    for (text, dst, rest, verdict) in [
+        ("to the endpoint", OURS, &IPV4[..], pass),
+        ("to the host", THEIRS, &IPV4, pass),
+        ("to all", BROADCAST, &IPV4, pass),
+        ("to nobody", nobody, &IPV4, drop),
+        ("to all on a known VLAN", BROADCAST, &vlan(200), pass),
+        ("to nobody on a known VLAN", nobody, &vlan(200), drop),
+        ("to all on another", BROADCAST, &vlan(201), drop),
+        ("with a priority tag", BROADCAST, &vlan(0), pass),
+    ] {
+        for mode in [XdpMode::Native, XdpMode::Generic] {
+            assert_eq!(loaded.run_xdp(mode, dst, THEIRS, rest), verdict, "{text}");
+        }
+    }
+    assert_eq!(loaded.count(Reason::FilteredVlan), 2);
+    assert_eq!(loaded.count(Reason::FilteredUnicast), 4);
+    loaded.maps.reconcile_host(&host(&[EVERY_MAC])).unwrap();
+    assert_eq!(loaded.run_xdp(XdpMode::Native, nobody, THEIRS, &IPV4), pass);
+    let counters = loaded.maps.counters(0).unwrap();
+    assert_eq!(counters.rx_packets, 0, "what passes is tc's to count");
 }

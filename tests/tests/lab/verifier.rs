@@ -2,26 +2,33 @@
 
 use std::path::PathBuf;
 
+use aya::programs::ProgramInfo;
 use tests::{expected, figure};
 use vnet_user::{
     datapath::{
-        Pins, Programs,
+        Pins,
         load::{self, CONTAINER_PROGRAMS, FROM_ENDPOINT, FROM_UPLINK, LoadOptions},
+        xdp,
     },
-    model::{Variant, state::EndpointDevice},
+    model::{Variant, state::EndpointDevice, xdp::XdpMode},
 };
 
 const NAMES: [&str; 5] = ["qinq", "source mode", "priorities", "snooping", "crowd"];
 
-/// The variant that has the features of these bits.
+/// The variant that has the features of these bits, and all of XDP's unless there is none.
 fn variant(features: u32) -> Variant {
     let has = |bit: u32| features & 1 << bit != 0;
+    let xdp = features != 0;
     Variant {
         qinq: has(0),
         source_mode: has(1),
         priorities: has(2),
         snooping: has(3),
         crowd: has(4),
+        xdp,
+        xdp_drops_unknown_vlan: xdp,
+        xdp_drops_unknown_unicast: xdp,
+        xdp_redirects: xdp,
     }
 }
 
@@ -63,14 +70,22 @@ fn verified(device: EndpointDevice, features: u32, log_level: log::LevelFilter) 
     let all = [FROM_UPLINK, FROM_ENDPOINT]
         .into_iter()
         .chain(CONTAINER_PROGRAMS);
-    all.map(|program| format!("{program} {}", instructions(&mut programs, program)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let mut counts: Vec<_> = all
+        .map(|name| {
+            let info = load::program(&mut programs, name).unwrap().info();
+            count(name, &info.unwrap())
+        })
+        .collect();
+    for mode in [XdpMode::Native, XdpMode::Generic] {
+        let program = xdp::program(&mut programs, mode).unwrap();
+        let name = format!("xdp_uplink ({})", mode.name());
+        counts.push(count(&name, &program.info().unwrap()));
+    }
+    counts.join(", ")
 }
 
-fn instructions(programs: &mut Programs, program: &'static str) -> u32 {
-    let info = load::program(programs, program).unwrap().info().unwrap();
-    info.verified_instruction_count().unwrap()
+fn count(name: &str, info: &ProgramInfo) -> String {
+    format!("{name} {}", info.verified_instruction_count().unwrap())
 }
 
 /// The verifier's reason stands at the end of its log.

@@ -4,14 +4,14 @@ use clap::{Args, ValueEnum};
 use log::LevelFilter;
 use serde::Serialize;
 
-use super::{open, output::Format};
+use super::{open, output::Format, xdp::XdpArgs};
 use crate::{
     control::{
         Dirs,
         attach::{AttachOptions, Attached, News},
     },
     interrupt::Interrupt,
-    model::state::EndpointDevice,
+    model::{state::EndpointDevice, xdp::Xdp},
 };
 
 #[derive(Debug, Args)]
@@ -23,6 +23,8 @@ pub struct AttachArgs {
     /// The kind of interface that containers get: auto takes netkit where it works.
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     endpoint_device: DeviceArg,
+    #[command(flatten)]
+    xdp: XdpArgs,
     /// Stay, and print what the programs log, until Ctrl-C.
     #[arg(long)]
     foreground: bool,
@@ -61,6 +63,7 @@ struct AttachReport<'a> {
     result: &'static str,
     /// Why this endpoint device; only when it was chosen now.
     reason: Option<&'a str>,
+    xdp: Option<&'a Xdp>,
 }
 
 /// What `detach --json` prints.
@@ -107,6 +110,7 @@ impl AttachArgs {
         let Self {
             iface,
             endpoint_device,
+            xdp,
             foreground,
             log_level,
             format,
@@ -118,6 +122,7 @@ impl AttachArgs {
                 DeviceArg::Netkit => Some(EndpointDevice::Netkit),
                 DeviceArg::Veth => Some(EndpointDevice::Veth),
             },
+            xdp: xdp.choice()?,
             log_level,
         };
         // Before the line is printed: who has read it may end this at once.
@@ -151,6 +156,7 @@ fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
         endpoint_device,
         news,
         programs: _,
+        xdp,
         loaded: _,
     } = attached;
     let (hook, device) = (hook.name(), endpoint_device.name());
@@ -165,15 +171,19 @@ fn report(attached: &Attached, format: Format) -> anyhow::Result<()> {
         endpoint_device: device,
         result,
         reason,
+        xdp: xdp.as_ref(),
     };
+    let xdp = xdp
+        .as_ref()
+        .map_or_else(String::new, |xdp| format!("; {xdp}"));
     format.print(&value, || match news {
         News::Attached(reason) => {
-            format!("{uplink}: attached ({hook}, endpoint device {device}: {reason})")
+            format!("{uplink}: attached ({hook}, endpoint device {device}: {reason}{xdp})")
         }
         News::Replaced => {
-            format!("{uplink}: already attached ({hook}, {device}), programs replaced")
+            format!("{uplink}: already attached ({hook}, {device}{xdp}), programs replaced")
         }
-        News::Nothing => format!("{uplink}: already attached ({hook}, {device})"),
+        News::Nothing => format!("{uplink}: already attached ({hook}, {device}{xdp})"),
     })
 }
 

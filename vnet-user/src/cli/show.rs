@@ -73,6 +73,9 @@ fn print(uplink: &UplinkStatus) {
         uplink.hook,
         uplink.endpoint_device
     );
+    if let Some(xdp) = &uplink.xdp {
+        println!("{xdp}");
+    }
     if let Some(changes) = changes(&uplink.nic) {
         println!("changed on the NIC: {changes}");
     }
@@ -90,6 +93,7 @@ fn changes(nic: &NicChanges) -> Option<String> {
         promiscuous,
         allmulticast,
         vlan_filter_off,
+        lro_off,
         unicast,
     } = nic;
     let mut changes = Vec::new();
@@ -101,6 +105,9 @@ fn changes(nic: &NicChanges) -> Option<String> {
     }
     if *vlan_filter_off {
         changes.push("rx-vlan-filter off".to_owned());
+    }
+    if *lro_off {
+        changes.push("LRO off".to_owned());
     }
     if !unicast.is_empty() {
         changes.push(format!("{} addresses in its unicast filter", unicast.len()));

@@ -1,6 +1,6 @@
 //! Attach: an uplink's datapath comes.
 
-use super::{ControlError, Vnet};
+use super::{ControlError, Vnet, xdp::XdpChoice};
 use crate::{
     datapath::{Maps, Programs, attach, load},
     link::Link,
@@ -8,6 +8,7 @@ use crate::{
         Rows, Variant,
         nic::NicChanges,
         state::{EndpointDevice, Hook, Phase, Uplink},
+        xdp::Xdp,
     },
 };
 
@@ -16,6 +17,7 @@ use crate::{
 pub struct AttachOptions {
     /// `None` takes netkit where it works, else veth.
     pub endpoint_device: Option<EndpointDevice>,
+    pub xdp: XdpChoice,
     pub log_level: log::LevelFilter,
 }
 
@@ -28,6 +30,7 @@ pub struct Attached {
     pub news: News,
     /// Which programs run now.
     pub programs: String,
+    pub xdp: Option<Xdp>,
     /// The programs, for their log; nothing when they ran already.
     pub loaded: Option<Programs>,
 }
@@ -48,7 +51,8 @@ impl Vnet {
     ///
     /// # Errors
     ///
-    /// When the interface can't be an uplink, or the kernel refuses; then nothing is changed.
+    /// When the interface can't be an uplink, XDP as asked for would break traffic, or the kernel refuses; then nothing is
+    /// changed.
     pub async fn attach(
         &mut self,
         name: &str,
@@ -60,12 +64,17 @@ impl Vnet {
         }
         self.check_uplink(&link).await?;
         let device = self.device_to_keep(&link, options).await?;
+        let asked = device.unwrap_or(EndpointDevice::Veth);
         if self.is_attached(&link).await? {
-            return self.refresh(&link, options.log_level).await;
+            let xdp = self.plan_xdp(&link, options.xdp, asked).await?;
+            return self.refresh(&link, options.log_level, xdp).await;
         }
+        let xdp = self.plan_xdp(&link, options.xdp, asked).await?;
+        // Into netkit XDP can't redirect, so there is no choice.
+        let device = device.or(xdp.as_ref().filter(|xdp| xdp.redirects()).map(|_| asked));
         let pins = self.pins(&link.name);
         pins.check()?;
-        let before = self.begin(&link)?;
+        let before = self.begin(&link, xdp)?;
         let result = self.set_up(&link, device, options).await;
         if result.is_err() {
             let undone = self.undo_attach(&link.name, before).await;
@@ -132,15 +141,43 @@ impl Vnet {
         &mut self,
         link: &Link,
         log_level: log::LevelFilter,
+        xdp: Option<Xdp>,
     ) -> Result<Attached, ControlError> {
         self.rehook_endpoints(&link.name).await?;
-        let attached = self.replace(link, log_level).await?;
-        self.settle(&link.name).await?;
-        Ok(attached)
+        let before = std::mem::replace(&mut self.uplink_mut(&link.name)?.xdp, xdp);
+        let changed = before != self.uplink(&link.name)?.xdp;
+        if changed {
+            self.state.unsettled.insert(link.name.clone());
+            self.save()?;
+        }
+        // LRO goes before XDP comes.
+        let prepared = match self.uplink(&link.name)?.xdp.is_some() {
+            true => self.apply_nic(&link.name).await,
+            false => Ok(()),
+        };
+        let result = match prepared {
+            Ok(()) => self.replace(link, log_level).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(attached) => {
+                self.settle(&link.name).await?;
+                Ok(attached)
+            }
+            Err(error) => {
+                if changed {
+                    self.uplink_mut(&link.name)?.xdp = before;
+                    self.save()?;
+                    let undone = self.settle(&link.name).await;
+                    self.note(undone);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Writes down what is coming. Returns what was known of the uplink.
-    fn begin(&mut self, link: &Link) -> Result<Option<Uplink>, ControlError> {
+    fn begin(&mut self, link: &Link, xdp: Option<Xdp>) -> Result<Option<Uplink>, ControlError> {
         let before = self.state.uplinks.get(&link.name).cloned();
         // On an interface that came back under another index, nothing of ours is left to undo.
         let same = before.as_ref().filter(|old| old.ifindex == link.index);
@@ -155,6 +192,8 @@ impl Vnet {
             made_clsact: same.is_some_and(|old| old.made_clsact),
             active_port: link.active_port,
             nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
+            xdp,
+            lacks_unicast_filter: same.is_some_and(|old| old.lacks_unicast_filter),
             retired: same.map_or_else(Default::default, |old| old.retired.clone()),
         };
         self.state.uplinks.insert(link.name.clone(), uplink);
@@ -173,8 +212,13 @@ impl Vnet {
         pins.create()?;
         let (mut programs, endpoint_device, reason) =
             self.load_for_device(link, device, options).await?;
-        let rows = Rows::wanted(&self.state, &link.name);
-        Maps::open(&pins)?.reconcile(&rows)?;
+        self.open_to_xdp(&link.name).await?;
+        let host = self.host_rows(link).await?;
+        let mut maps = Maps::open(&pins)?;
+        maps.reconcile(&Rows::wanted(&self.state, &link.name))?;
+        if let Some(host) = host {
+            maps.reconcile_host(&host)?;
+        }
         let hook = self.hook_up(&mut programs, link).await?;
         let uplink = self.uplink_mut(&link.name)?;
         uplink.hook = hook;
@@ -184,11 +228,14 @@ impl Vnet {
         self.restore_endpoints(&link.name).await?;
         self.rehook_containers(&link.name).await?;
         self.apply_nic(&link.name).await?;
+        self.swap_xdp(&mut programs, &link.name).await?;
+        self.close_to_xdp(&link.name).await?;
         let variant = Variant::wanted(&self.state, &link.name);
         let uplink = self.uplink_mut(&link.name)?;
         uplink.variant = variant;
         uplink.programs = load::build_id(options.log_level);
         let build = uplink.programs.clone();
+        let xdp = uplink.xdp.clone();
         uplink.phase = Phase::Ready;
         self.save()?;
         Ok(Attached {
@@ -197,6 +244,7 @@ impl Vnet {
             endpoint_device,
             news: News::Attached(reason),
             programs: build,
+            xdp,
             loaded: Some(programs),
         })
     }

@@ -66,6 +66,8 @@ impl Vnet {
         };
         let mut failures = Failures::default();
         let link = failures.note(self.netlink.find_index(uplink.ifindex).await);
+        // Before LRO, which is undone with the NIC.
+        failures.note(self.pins(iface).remove_xdp_link());
         if let Some(link) = link.flatten() {
             if uplink.hook == Hook::Clsact {
                 failures.note(self.unhook_clsact(&link, &uplink).await);

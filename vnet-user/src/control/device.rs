@@ -7,7 +7,7 @@ use crate::{
         load::{self, LoadOptions},
     },
     link::{Link, Netns, pair::PairSpec},
-    model::{Sizes, Variant, state::EndpointDevice},
+    model::{Sizes, Variant, state::EndpointDevice, xdp::Xdp},
 };
 
 /// The pair that tries netkit out.
@@ -60,6 +60,14 @@ impl Vnet {
         };
         let why = match options.endpoint_device {
             Some(_) => "as asked",
+            None if self
+                .uplink(&link.name)?
+                .xdp
+                .as_ref()
+                .is_some_and(Xdp::redirects) =>
+            {
+                "XDP redirects into no other"
+            }
             None => "as its endpoints have it",
         };
         match device {

@@ -146,7 +146,9 @@ impl Vnet {
         // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
         netns.run(|| configure(&endpoint, &network.gateways))?;
         self.endpoint_mut(id)?.phase = Phase::Ready;
-        self.save()
+        self.save()?;
+        // Its end is up now, as XDP needs it.
+        self.give_to_xdp(&network.uplink).await
     }
 
     /// Takes an endpoint down to nothing, whatever of it is there. It stays known until all of it is gone.

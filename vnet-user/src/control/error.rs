@@ -8,7 +8,9 @@ use crate::{
     datapath::DatapathError,
     error::one_line,
     link::LinkError,
-    model::{NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError},
+    model::{
+        NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError, xdp::XdpError,
+    },
     store::StoreError,
 };
 
@@ -25,6 +27,8 @@ pub enum ControlError {
     Network(#[from] NetworkError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Xdp(#[from] XdpError),
     #[error("the uplink's address: {0}")]
     UplinkMac(#[from] MacAddrError),
     #[error("missing {missing}: run as root, for example `sudo vnet-user …`")]

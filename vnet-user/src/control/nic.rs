@@ -53,6 +53,7 @@ impl Vnet {
             promiscuous: link.promiscuous,
             allmulticast: link.allmulticast,
             vlan_filter: self.vlan_filter(&link).await?,
+            lro: ethtool::lro(&link.name)?,
             unicast: self.netlink.unicast_filter(&link).await?,
         })
     }
@@ -112,13 +113,19 @@ impl Vnet {
                 }
             },
             NicStep::SetVlanFilter(true) => ethtool::set_vlan_filter(iface, true)?,
+            NicStep::SetLro(on) => ethtool::set_lro(iface, on)?,
             NicStep::SetPromiscuous(on) => self.netlink.set_promiscuous(link, on).await?,
             NicStep::SetAllmulticast(on) => self.netlink.set_allmulticast(link, on).await?,
             NicStep::AddUnicast(mac) => {
+                let before = self.netlink.find_index(link.index).await?;
                 if let Err(error) = self.netlink.add_unicast(link, mac).await {
                     self.notices.push(format!("{iface}: {}", one_line(&error)));
                     refused.unicast = true;
                 }
+                let after = self.netlink.find_index(link.index).await?;
+                let [before, after] = [before, after].map(|it| it.map_or(0, |it| it.promiscuity));
+                // XDP has to know whose the promiscuous mode is.
+                self.uplink_mut(iface)?.lacks_unicast_filter |= after > before;
             }
             NicStep::RemoveUnicast(mac) => self.netlink.remove_unicast(link, mac).await?,
         }

@@ -35,6 +35,7 @@ impl Vnet {
         self.follow_sizes(&links).await;
         self.follow_carriers(&links).await;
         self.follow_dormancy(&links).await;
+        self.follow_hosts(&links).await;
         Ok(())
     }
 
@@ -50,11 +51,14 @@ impl Vnet {
     pub(super) async fn settle(&mut self, uplink: &str) -> Result<(), ControlError> {
         match self.uplink_link(uplink).await {
             Ok(link) => {
+                self.open_to_xdp(uplink).await?;
+                self.follow_host(&link).await?;
                 let rows = Rows::wanted(&self.state, uplink);
                 Maps::open(&self.pins(uplink))?.reconcile(&rows)?;
                 self.fit_variant(&link).await?;
                 self.hook_containers(uplink).await?;
                 self.apply_nic(uplink).await?;
+                self.close_to_xdp(uplink).await?;
             }
             Err(error) if error.is_not_running() => {}
             Err(error) => return Err(error),

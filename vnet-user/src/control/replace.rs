@@ -34,9 +34,11 @@ impl Vnet {
             endpoint_device,
             news: News::Nothing,
             programs: build.clone(),
+            xdp: uplink.xdp.clone(),
             loaded: None,
         };
-        if uplink.programs == build && uplink.variant == variant && same_layout {
+        let same = uplink.programs == build && uplink.variant == variant && same_layout;
+        if same && self.has_wanted_xdp(&link.name)? {
             return Ok(attached);
         }
         let options = LoadOptions {
@@ -52,16 +54,19 @@ impl Vnet {
             self.save()?;
         }
         attached.loaded = Some(if same_layout {
+            // What XDP must spare is known before it runs.
+            self.follow_host(link).await?;
             let mut programs = load::load(options, &pins)?;
             self.swap_programs(&mut programs, &link.name).await?;
             programs
         } else {
-            self.replace_maps(options, &link.name, &pins).await?
+            self.replace_maps(options, link, &pins).await?
         });
         let uplink = self.uplink_mut(&link.name)?;
         uplink.programs = build;
         uplink.variant = variant;
         uplink.layout = vnet_common::LAYOUT;
+        attached.xdp = uplink.xdp.clone();
         self.save()?;
         attached.news = News::Replaced;
         Ok(attached)
@@ -71,7 +76,8 @@ impl Vnet {
     /// replaced by quiet ones, since only the process that loaded them reads their log.
     pub(super) async fn fit_variant(&mut self, link: &Link) -> Result<(), ControlError> {
         let uplink = self.uplink(&link.name)?;
-        if uplink.variant == Variant::wanted(&self.state, &link.name) {
+        let same = uplink.variant == Variant::wanted(&self.state, &link.name);
+        if same && self.has_wanted_xdp(&link.name)? {
             return Ok(());
         }
         if uplink.programs != load::build_id(log::LevelFilter::Off) {
@@ -86,26 +92,33 @@ impl Vnet {
     /// Goes over to maps of this build's layout: they are filled before any program reads them, so no frame is lost, but
     /// counters begin anew.
     async fn replace_maps(
-        &self,
+        &mut self,
         options: LoadOptions,
-        iface: &str,
+        link: &Link,
         pins: &Pins,
     ) -> Result<Programs, ControlError> {
         let next = pins.next();
         next.remove()?;
         next.create()?;
         let mut programs = load::load(options, &next)?;
-        Maps::open(&next)?.reconcile(&Rows::wanted(&self.state, iface))?;
-        self.swap_programs(&mut programs, iface).await?;
+        let host = self.host_rows(link).await?;
+        let mut maps = Maps::open(&next)?;
+        maps.reconcile(&Rows::wanted(&self.state, &link.name))?;
+        if let Some(host) = host {
+            maps.reconcile_host(&host)?;
+        }
+        self.swap_programs(&mut programs, &link.name).await?;
         next.take_over(pins)?;
         Ok(programs)
     }
 
     async fn swap_programs(
-        &self,
+        &mut self,
         programs: &mut Programs,
         iface: &str,
     ) -> Result<(), ControlError> {
+        // First: it is what a driver may refuse.
+        self.swap_xdp(programs, iface).await?;
         let pins = self.pins(iface);
         let uplink = self.uplink(iface)?;
         let (hook, device) = (uplink.hook, uplink.endpoint_device);

@@ -13,7 +13,7 @@ use crate::{
     datapath::Maps,
     model::{
         EgressMap, Endpoint, EndpointId, Guard, IngressMap, MacAddr, Mode, Network, Segment,
-        Traffic, Variant,
+        Traffic, Variant, xdp::Xdp,
     },
 };
 
@@ -30,6 +30,8 @@ pub struct UplinkStatus {
     pub variant: Variant,
     /// What vnet changed on the NIC, and undoes on detach.
     pub nic: crate::model::nic::NicChanges,
+    /// XDP, where it was asked for.
+    pub xdp: Option<Xdp>,
     pub networks: Vec<NetworkStatus>,
     pub endpoints: Vec<EndpointStatus>,
     /// Frames that were not delivered, by reason.
@@ -127,6 +129,7 @@ impl Vnet {
                 endpoint_device: uplink.endpoint_device.name(),
                 variant: uplink.variant,
                 nic: uplink.nic.clone(),
+                xdp: uplink.xdp.clone(),
                 networks: self.networks_where(|network| network.uplink == name),
                 endpoints: self.endpoints_where(|network, _| network.uplink == name)?,
                 reasons: match self.maps(&name)? {

@@ -16,6 +16,7 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 
 /// `union bpf_attr` as `BPF_LINK_CREATE` reads it, up to `netkit.expected_revision`.
 #[repr(C)]
@@ -58,7 +59,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// `struct bpf_link_info` of a tcx or netkit link, as far as its interface.
+/// `struct bpf_link_info` of a tcx, netkit or XDP link, as far as its interface.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct LinkInfo {
@@ -71,11 +72,17 @@ struct LinkInfo {
 }
 
 /// Makes a link between a program and an interface.
-pub(super) fn create_link(program: i32, ifindex: u32, attach_type: u32) -> io::Result<OwnedFd> {
+pub(super) fn create_link(
+    program: i32,
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     let attr = LinkCreate {
         prog_fd: program as u32,
         target_ifindex: ifindex,
         attach_type,
+        flags,
         ..bytemuck::Zeroable::zeroed()
     };
     let fd = bpf(BPF_LINK_CREATE, &attr)?;
@@ -91,6 +98,13 @@ pub(super) fn update_link(link: &OwnedFd, program: i32) -> io::Result<()> {
         ..bytemuck::Zeroable::zeroed()
     };
     bpf(BPF_LINK_UPDATE, &attr).map(drop)
+}
+
+/// Takes a link off its interface.
+pub(super) fn detach_link(link: &OwnedFd) -> io::Result<()> {
+    // `union bpf_attr` as `BPF_LINK_DETACH` reads it.
+    let link_fd = link.as_raw_fd() as u32;
+    bpf(BPF_LINK_DETACH, &link_fd).map(drop)
 }
 
 /// Pins an object.
@@ -116,7 +130,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The interface that a tcx or netkit link is on; 0 once it was detached, or the interface is gone.
+/// The interface that a tcx, netkit or XDP link is on; 0 once it was detached, or the interface is gone.
 pub(super) fn link_ifindex(link: &OwnedFd) -> io::Result<u32> {
     let mut info: LinkInfo = bytemuck::Zeroable::zeroed();
     let attr = GetInfo {

@@ -58,6 +58,14 @@ pub enum DatapathError {
 }
 
 impl DatapathError {
+    /// The kernel's error number, where a system call of our own was refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(what: impl Into<String>, source: io::Error) -> Self {
         Self::Io {
             what: what.into(),

@@ -12,6 +12,9 @@ use crate::model::{Variant, state::EndpointDevice};
 
 /// The program at the uplink's ingress.
 pub const FROM_UPLINK: &str = "from_uplink";
+/// The program at the uplink's XDP hook, where it was asked for, and the same for generic mode.
+pub const XDP_UPLINK: &str = "xdp_uplink";
+pub const XDP_UPLINK_GENERIC: &str = "xdp_uplink_generic";
 /// The program at the container's way out.
 pub const FROM_ENDPOINT: &str = "from_endpoint";
 /// The programs at the container's end of its link, where a network needs them there.
@@ -22,7 +25,7 @@ pub const CONTAINER_PROGRAMS: [&str; 2] = [ENTER_CONTAINER, LEAVE_CONTAINER];
 /// The programs that are pinned: for endpoints to come.
 pub const FOR_ENDPOINTS: [&str; 3] = [ENTER_CONTAINER, LEAVE_CONTAINER, FROM_ENDPOINT];
 /// The maps that are pinned under their own names.
-pub const MAPS: [&str; 14] = [
+pub const MAPS: [&str; 17] = [
     "fdb",
     "endpoints",
     "segments",
@@ -35,6 +38,9 @@ pub const MAPS: [&str; 14] = [
     "queriers",
     "members",
     "reporters",
+    "known_vlans",
+    "host_macs",
+    "xdp_receivers",
     "counters",
     "reasons",
 ];
@@ -76,9 +82,16 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         priorities,
         snooping,
         crowd,
+        xdp: _,
+        xdp_drops_unknown_vlan,
+        xdp_drops_unknown_unicast,
+        xdp_redirects,
     } = variant;
     let [qinq, source_mode] = [qinq, source_mode].map(u8::from);
     let [priorities, snooping, crowd] = [priorities, snooping, crowd].map(u8::from);
+    let [drops_vlan, drops_unicast] =
+        [xdp_drops_unknown_vlan, xdp_drops_unknown_unicast].map(u8::from);
+    let redirects = u8::from(xdp_redirects);
     let netkit = u8::from(endpoint_device == EndpointDevice::Netkit);
     // Of a kernel that tells no version, and of one whose vendor mended it, the worst is assumed: it is only slower.
     let mended = KernelVersion::current().is_ok_and(|version| version >= MAC_LEN_MENDED);
@@ -93,6 +106,9 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         .override_global("HAS_PRIORITIES", &priorities, true)
         .override_global("HAS_SNOOPING", &snooping, true)
         .override_global("HAS_CROWD", &crowd, true)
+        .override_global("XDP_DROPS_UNKNOWN_VLAN", &drops_vlan, true)
+        .override_global("XDP_DROPS_UNKNOWN_UNICAST", &drops_unicast, true)
+        .override_global("XDP_REDIRECTS", &redirects, true)
         .override_global("REINJECT_RESTORED", &reinject, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true);
     for map in MAPS {

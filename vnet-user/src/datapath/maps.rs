@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aya::{
     Pod,
-    maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, xdp::DevMapHash},
 };
 use vnet_common::{
-    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, IngressPriorityKey,
-    Member, MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Reason, Receiver, Reporter,
-    ReporterKey, Segment, SegmentKey, SourceKey,
+    AllowedMacKey, Counters, EgressPriorityKey, Endpoint, FdbKey, FloodKey, HostMacKey,
+    IngressPriorityKey, Member, MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Reason,
+    Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey,
 };
 
 use super::{error::DatapathError, pins::Pins};
-use crate::model::{Rows, Traffic};
+use crate::model::{Rows, Traffic, xdp::HostRows};
 
 /// The maps of one uplink.
 pub struct Maps {
@@ -29,6 +29,9 @@ pub struct Maps {
     queriers: HashMap<MapData, QuerierKey, Querier>,
     members: HashMap<MapData, MemberKey, Member>,
     reporters: HashMap<MapData, ReporterKey, Reporter>,
+    known_vlans: Array<MapData, u64>,
+    host_macs: HashMap<MapData, HostMacKey, u32>,
+    xdp_receivers: DevMapHash<MapData>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -53,6 +56,9 @@ impl Maps {
             queriers: open(pins, "queriers", Map::HashMap)?,
             members: open(pins, "members", Map::HashMap)?,
             reporters: open(pins, "reporters", Map::HashMap)?,
+            known_vlans: open(pins, "known_vlans", Map::Array)?,
+            host_macs: open(pins, "host_macs", Map::HashMap)?,
+            xdp_receivers: open(pins, "xdp_receivers", Map::DevMapHash)?,
             counters: open(pins, "counters", Map::PerCpuArray)?,
             reasons: open(pins, "reasons", Map::PerCpuArray)?,
         })
@@ -75,8 +81,10 @@ impl Maps {
             allowed_macs,
             ingress_priorities,
             egress_priorities,
+            xdp_receivers,
         } = rows;
         let allowed_macs: BTreeMap<_, u32> = allowed_macs.iter().map(|key| (*key, 1)).collect();
+        self.remove_xdp_receivers(xdp_receivers)?;
         let stale_fdb = remove_stale(&mut self.fdb, fdb, "fdb");
         let stale_sources = remove_stale(&mut self.sources, sources, "sources");
         stale_fdb.and(stale_sources)?;
@@ -93,6 +101,7 @@ impl Maps {
         insert_missing(&mut self.qinq, qinq, "qinq")?;
         insert_missing(&mut self.sources, sources, "sources")?;
         insert_missing(&mut self.fdb, fdb, "fdb")?;
+        self.insert_xdp_receivers(xdp_receivers)?;
 
         remove_stale(&mut self.qinq, qinq, "qinq")?;
         remove_stale(&mut self.segments, segments, "segments")?;
@@ -102,6 +111,61 @@ impl Maps {
         remove_stale(ingress, ingress_priorities, "ingress_priorities")?;
         remove_stale(egress, egress_priorities, "egress_priorities")?;
         remove_stale(&mut self.allowed_macs, &allowed_macs, "allowed_macs")
+    }
+
+    /// Brings what XDP knows of the host to what it must be. What it must spare comes before what it need not goes.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn reconcile_host(&mut self, rows: &HostRows) -> Result<(), DatapathError> {
+        let HostRows {
+            known_vlans,
+            host_macs,
+        } = rows;
+        let host_macs = host_macs.iter().map(|mac| (HostMacKey { mac: *mac }, 1));
+        let host_macs: BTreeMap<_, u32> = host_macs.collect();
+        insert_missing(&mut self.host_macs, &host_macs, "host_macs")?;
+        for (index, word) in (0..).zip(known_vlans) {
+            let what = || DatapathError::map(format!("set word {index} of map known_vlans"));
+            if self.known_vlans.get(&index, 0).map_err(what())? != *word {
+                self.known_vlans.set(index, *word, 0).map_err(what())?;
+            }
+        }
+        remove_stale(&mut self.host_macs, &host_macs, "host_macs")
+    }
+
+    /// Brings whom XDP may redirect to, and nothing else, to what it must be.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn reconcile_xdp_receivers(&mut self, rows: &Rows) -> Result<(), DatapathError> {
+        self.remove_xdp_receivers(&rows.xdp_receivers)?;
+        self.insert_xdp_receivers(&rows.xdp_receivers)
+    }
+
+    /// Those of interfaces that are gone went with them (`dev_map_notification` in kernel/bpf/devmap.c).
+    fn remove_xdp_receivers(&mut self, wanted: &BTreeSet<u32>) -> Result<(), DatapathError> {
+        let known: Vec<u32> = self.xdp_receivers.keys().filter_map(Result::ok).collect();
+        for ifindex in known.iter().filter(|ifindex| !wanted.contains(ifindex)) {
+            is_removed(self.xdp_receivers.remove(*ifindex), "xdp_receivers")?;
+        }
+        Ok(())
+    }
+
+    fn insert_xdp_receivers(&mut self, wanted: &BTreeSet<u32>) -> Result<(), DatapathError> {
+        for ifindex in wanted {
+            if self.xdp_receivers.get(*ifindex, 0).is_ok() {
+                continue;
+            }
+            let inserted = self.xdp_receivers.insert(*ifindex, *ifindex, None, 0);
+            inserted.map_err(|source| {
+                let what = format!("insert {ifindex} into map xdp_receivers");
+                DatapathError::io(what, std::io::Error::other(source))
+            })?;
+        }
+        Ok(())
     }
 
     /// An endpoint that comes counts from zero, whoever had its number before.
@@ -209,16 +273,22 @@ fn remove_keys<'a, K: Pod, V: Pod>(
     name: &str,
 ) -> Result<(), DatapathError> {
     for key in keys {
-        match map.remove(key) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
-            Err(error) => {
-                return Err(DatapathError::map(format!("remove from map {name}"))(error));
-            }
-        }
+        is_removed(map.remove(key), name)?;
     }
     Ok(())
+}
+
+/// What was gone already is fine.
+fn is_removed(result: Result<(), MapError>, name: &str) -> Result<(), DatapathError> {
+    match result {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(DatapathError::map(format!("remove from map {name}"))(error)),
+    }
 }
 
 /// Inserts what is wanted and not there, or there with another value.

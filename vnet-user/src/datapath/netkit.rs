@@ -21,7 +21,7 @@ pub fn attach_peer(
     ifindex: u32,
     pin: Option<&Path>,
 ) -> Result<(), DatapathError> {
-    let link = bpf::create_link(raw_fd(program)?, ifindex, BPF_NETKIT_PEER)
+    let link = bpf::create_link(raw_fd(program)?, ifindex, BPF_NETKIT_PEER, 0)
         .map_err(|error| DatapathError::io("attach to the netkit pair", error))?;
     match pin {
         Some(path) => bpf::pin(&link, path)

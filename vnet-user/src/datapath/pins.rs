@@ -9,7 +9,7 @@ use std::{
 use super::{
     bpf,
     error::DatapathError,
-    load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS, MAPS},
+    load::{CONTAINER_PROGRAMS, FOR_ENDPOINTS, MAPS, XDP_UPLINK},
 };
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
@@ -175,6 +175,17 @@ impl Pins {
             remove(fs::remove_file(&link), &link)?;
         }
         Ok(())
+    }
+
+    /// Detaches the uplink's XDP program, and removes the pin of its link. What is gone is fine.
+    pub fn remove_xdp_link(&self) -> Result<(), DatapathError> {
+        let pin = self.link(XDP_UPLINK);
+        // Without a pin the kernel takes its time, and in the meantime neither another mode nor LRO can be had.
+        if let Ok(link) = bpf::open(&pin) {
+            let detached = bpf::detach_link(&link);
+            detached.map_err(|e| DatapathError::io(format!("detach {}", pin.display()), e))?;
+        }
+        remove(fs::remove_file(&pin), &pin)
     }
 
     /// Removes all pins, which detaches every program that is attached by a link.

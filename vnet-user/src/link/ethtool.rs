@@ -1,4 +1,4 @@
-//! One feature of a NIC, by the ethtool ioctl (`include/uapi/linux/ethtool.h`).
+//! Features of a NIC, by the ethtool ioctl (`include/uapi/linux/ethtool.h`).
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::error::LinkError;
-use crate::model::nic::VlanFilter;
+use crate::model::{nic::VlanFilter, xdp::Stripping};
 
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
@@ -17,7 +17,16 @@ const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETH_SS_FEATURES: u32 = 4;
 const ETH_GSTRING_LEN: usize = 32;
-const FEATURE: &[u8] = b"rx-vlan-filter";
+
+/// Features by the kernel's names (`netdev_features_strings` in net/ethtool/common.c), which `ethtool` shortens.
+const VLAN_FILTER: &str = "rx-vlan-filter";
+const GRO: &str = "rx-gro";
+const LRO: &str = "rx-lro";
+/// `ethtool -K … rxvlan` and `rx-vlan-stag-hw-parse`: the NIC takes off tags of 802.1Q and 802.1ad.
+const STRIPPING: [(&str, &str); 2] = [
+    ("rx-vlan-hw-parse", "rxvlan"),
+    ("rx-vlan-stag-hw-parse", "rx-vlan-stag-hw-parse"),
+];
 
 /// `ETHTOOL_GFEATURES` answers in words: how many a block of 32 features has.
 const GET_WORDS: usize = 4;
@@ -31,11 +40,12 @@ const SET_WORDS: usize = 2;
 /// What the kernel says; a device without ethtool has no filter.
 pub fn vlan_filter(ifname: &str) -> Result<VlanFilter, LinkError> {
     let nic = Ethtool::open(ifname)?;
-    match nic.vlan_filter() {
-        Ok(filter) => Ok(filter),
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(VlanFilter::Off),
-        Err(error) => Err(nic.error("read rx-vlan-filter", error)),
-    }
+    let filter = nic.read(VLAN_FILTER, "read rx-vlan-filter")?;
+    Ok(match filter {
+        Feature::Off => VlanFilter::Off,
+        Feature::On => VlanFilter::On,
+        Feature::Fixed => VlanFilter::Fixed,
+    })
 }
 
 /// Switches the NIC's `rx-vlan-filter`.
@@ -44,17 +54,73 @@ pub fn vlan_filter(ifname: &str) -> Result<VlanFilter, LinkError> {
 ///
 /// What the kernel says, or that the driver did not follow.
 pub fn set_vlan_filter(ifname: &str, on: bool) -> Result<(), LinkError> {
+    Ethtool::open(ifname)?.switch(VLAN_FILTER, on, "switch rx-vlan-filter")
+}
+
+/// Whether the NIC merges frames (`ethtool -K … lro`), and that can be switched off.
+///
+/// # Errors
+///
+/// As [`vlan_filter`].
+pub fn lro(ifname: &str) -> Result<bool, LinkError> {
+    let lro = Ethtool::open(ifname)?.read(LRO, "read LRO")?;
+    Ok(lro == Feature::On)
+}
+
+/// Switches that.
+///
+/// # Errors
+///
+/// As [`set_vlan_filter`].
+pub fn set_lro(ifname: &str, on: bool) -> Result<(), LinkError> {
+    Ethtool::open(ifname)?.switch(LRO, on, "switch LRO")
+}
+
+/// Switches an interface's GRO (`ethtool -K … gro`). A veth takes frames of XDP only where its receiving end has it
+/// (`veth_xdp_xmit` in drivers/net/veth.c).
+///
+/// # Errors
+///
+/// As [`set_vlan_filter`].
+pub fn set_gro(ifname: &str, on: bool) -> Result<(), LinkError> {
+    Ethtool::open(ifname)?.switch(GRO, on, "switch GRO")
+}
+
+/// Whether the NIC takes tags off (`rx-vlan-offload`), and the command that switches it off.
+///
+/// # Errors
+///
+/// As [`vlan_filter`].
+pub fn stripping(ifname: &str) -> Result<Stripping, LinkError> {
     let nic = Ethtool::open(ifname)?;
-    let result = nic
-        .set_vlan_filter(on)
-        .and_then(|()| match nic.vlan_filter()? {
-            VlanFilter::Off if on => Err(io::Error::other("the driver left it off")),
-            VlanFilter::On | VlanFilter::Fixed if !on => {
-                Err(io::Error::other("the driver left it on"))
+    let mut options = Vec::new();
+    for (feature, option) in STRIPPING {
+        match nic.read(feature, "read rx-vlan-offload")? {
+            Feature::Off => {}
+            Feature::On => options.push(format!("{option} off")),
+            Feature::Fixed => {
+                return Ok(Stripping::Fixed {
+                    iface: ifname.to_owned(),
+                });
             }
-            _ => Ok(()),
-        });
-    result.map_err(|error| nic.error("switch rx-vlan-filter", error))
+        }
+    }
+    Ok(match options.as_slice() {
+        [] => Stripping::Off,
+        options => Stripping::On {
+            commands: vec![format!("ethtool -K {ifname} {}", options.join(" "))],
+        },
+    })
+}
+
+/// How a feature stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feature {
+    Off,
+    /// On, and the driver lets it be switched off.
+    On,
+    /// On, and the driver does not let it be switched off.
+    Fixed,
 }
 
 struct Ethtool {
@@ -85,10 +151,32 @@ impl Ethtool {
         }
     }
 
-    fn vlan_filter(&self) -> io::Result<VlanFilter> {
+    /// A feature as it stands; a device without ethtool has none.
+    fn read(&self, feature: &str, what: &'static str) -> Result<Feature, LinkError> {
+        match self.get(feature) {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(Feature::Off),
+            result => result.map_err(|error| self.error(what, error)),
+        }
+    }
+
+    /// Switches a feature, and sees whether the driver followed.
+    fn switch(&self, feature: &str, on: bool, what: &'static str) -> Result<(), LinkError> {
+        let switched = self
+            .set(feature, on)
+            .and_then(|()| match self.get(feature)? {
+                Feature::Off if on => Err(io::Error::other("the driver left it off")),
+                Feature::On | Feature::Fixed if !on => {
+                    Err(io::Error::other("the driver left it on"))
+                }
+                _ => Ok(()),
+            });
+        switched.map_err(|error| self.error(what, error))
+    }
+
+    fn get(&self, feature: &str) -> io::Result<Feature> {
         let names = self.feature_names()?;
-        let Some(bit) = position(&names) else {
-            return Ok(VlanFilter::Off);
+        let Some(bit) = position(&names, feature) else {
+            return Ok(Feature::Off);
         };
         let blocks = names.len().div_ceil(32);
         let mut request = vec![ETHTOOL_GFEATURES, blocks as u32];
@@ -99,16 +187,16 @@ impl Ethtool {
         let mask = 1 << (bit % 32);
         Ok(
             match (block[2] & mask != 0, block[0] & !block[3] & mask != 0) {
-                (false, _) => VlanFilter::Off,
-                (true, true) => VlanFilter::On,
-                (true, false) => VlanFilter::Fixed,
+                (false, _) => Feature::Off,
+                (true, true) => Feature::On,
+                (true, false) => Feature::Fixed,
             },
         )
     }
 
-    fn set_vlan_filter(&self, on: bool) -> io::Result<()> {
+    fn set(&self, feature: &str, on: bool) -> io::Result<()> {
         let names = self.feature_names()?;
-        let Some(bit) = position(&names) else {
+        let Some(bit) = position(&names, feature) else {
             return Ok(());
         };
         let blocks = names.len().div_ceil(32);
@@ -153,8 +241,10 @@ impl Ethtool {
     }
 }
 
-fn position(names: &[[u8; ETH_GSTRING_LEN]]) -> Option<usize> {
-    names
-        .iter()
-        .position(|name| name.strip_prefix(FEATURE).is_some_and(|rest| rest[0] == 0))
+fn position(names: &[[u8; ETH_GSTRING_LEN]], feature: &str) -> Option<usize> {
+    let is_it = |name: &[u8; ETH_GSTRING_LEN]| {
+        let rest = name.strip_prefix(feature.as_bytes());
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    };
+    names.iter().position(is_it)
 }

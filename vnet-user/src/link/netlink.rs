@@ -4,8 +4,8 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::link::{
-    InfoBond, InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
-    LinkMode, Prop, State,
+    InfoBond, InfoBridge, InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage, LinkMode, LinkXdp, Prop, State,
 };
 use rtnetlink::{Handle, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
 use vnet_common::Mac;
@@ -49,10 +49,18 @@ pub struct Link {
     pub master: Option<u32>,
     /// The VLAN id of a VLAN device.
     pub vlan: Option<u16>,
+    /// The tag protocol identifier of a VLAN device, or of a bridge that filters VLANs; 0 for others.
+    pub vlan_protocol: u16,
+    /// A bridge that looks at tags (`vlan_filtering 1`).
+    pub filters_vlans: bool,
     /// The flag that a user sets, not the count behind it that `tcpdump` raises too.
     pub promiscuous: bool,
+    /// How many hold promiscuous mode: the flag, `tcpdump`, a bridge, macvlans.
+    pub promiscuity: u32,
     /// The flag that a user sets.
     pub allmulticast: bool,
+    /// The id of its XDP program.
+    pub xdp_program: Option<u32>,
 }
 
 impl Netlink {
@@ -232,8 +240,12 @@ impl Link {
             active_port: None,
             master: None,
             vlan: None,
+            vlan_protocol: 0,
+            filters_vlans: false,
             promiscuous: flags.contains(LinkFlags::Promisc),
+            promiscuity: 0,
             allmulticast: flags.contains(LinkFlags::Allmulti),
+            xdp_program: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -254,6 +266,8 @@ impl Link {
                 }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.peer_index = Some(*index),
+                LinkAttribute::Promiscuity(count) => link.promiscuity = *count,
+                LinkAttribute::Xdp(xdp) => link.xdp_program = xdp.iter().find_map(program_id),
                 _ => {}
             }
         }
@@ -266,6 +280,11 @@ impl Link {
         device.is_some()
     }
 
+    /// One end of a virtual cable.
+    pub fn is_veth(&self) -> bool {
+        self.kind.as_deref() == Some(EndpointDevice::Veth.name())
+    }
+
     /// It sends by other interfaces.
     pub fn has_ports(&self) -> bool {
         matches!(self.kind.as_deref(), Some("bond" | "team"))
@@ -276,10 +295,24 @@ impl Link {
             match info {
                 LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
                 LinkInfo::Data(InfoData::Vlan(data)) => {
-                    self.vlan = data.iter().find_map(|data| match data {
-                        InfoVlan::Id(id) => Some(*id),
-                        _ => None,
-                    });
+                    for data in data {
+                        match data {
+                            InfoVlan::Id(id) => self.vlan = Some(*id),
+                            InfoVlan::Protocol(protocol) => self.vlan_protocol = (*protocol).into(),
+                            _ => {}
+                        }
+                    }
+                }
+                LinkInfo::Data(InfoData::Bridge(data)) => {
+                    for data in data {
+                        match data {
+                            InfoBridge::VlanFiltering(on) => self.filters_vlans = *on,
+                            InfoBridge::VlanProtocol(protocol) => {
+                                self.vlan_protocol = (*protocol).into();
+                            }
+                            _ => {}
+                        }
+                    }
                 }
                 LinkInfo::Data(InfoData::Bond(data)) => {
                     self.active_port = data.iter().find_map(|data| match data {
@@ -290,5 +323,16 @@ impl Link {
                 _ => {}
             }
         }
+    }
+}
+
+/// Of several programs (native and generic), any.
+fn program_id(attribute: &LinkXdp) -> Option<u32> {
+    match attribute {
+        LinkXdp::ProgId(id)
+        | LinkXdp::DrvProgId(id)
+        | LinkXdp::SkbProgId(id)
+        | LinkXdp::HwProgId(id) => Some(*id).filter(|id| *id != 0),
+        _ => None,
     }
 }

@@ -86,6 +86,9 @@ pub struct Endpoint {
     /// The container's end has programs too.
     #[serde(default)]
     pub container_programs: bool,
+    /// vnet has switched GRO on at the container's end, so that XDP can redirect to it.
+    #[serde(default)]
+    pub takes_xdp: bool,
 }
 
 /// What the host itself has on a segment, which no endpoint may have.
@@ -240,6 +243,7 @@ impl EndpointRequest {
             number,
             flood_slot,
             container_programs: false,
+            takes_xdp: false,
         })
     }
 

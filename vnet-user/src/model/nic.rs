@@ -12,6 +12,8 @@ pub struct NicStatus {
     pub promiscuous: bool,
     pub allmulticast: bool,
     pub vlan_filter: VlanFilter,
+    /// Whether it merges frames (`rx-lro`), and the driver lets that be switched off.
+    pub lro: bool,
     /// The addresses in its unicast filter beside its own.
     pub unicast: BTreeSet<MacAddr>,
 }
@@ -36,6 +38,10 @@ pub struct NicChanges {
     pub allmulticast: bool,
     #[serde(default)]
     pub vlan_filter_off: bool,
+    /// XDP and LRO exclude each other, and whoever attaches XDP switches LRO off for good (`dev_disable_lro` in
+    /// net/core/dev.c, `vmxnet3_xdp_set` in drivers/net/vmxnet3/vmxnet3_xdp.c).
+    #[serde(default)]
+    pub lro_off: bool,
     /// Addresses added to the NIC's unicast filter.
     #[serde(default)]
     pub unicast: BTreeSet<MacAddr>,
@@ -45,6 +51,7 @@ pub struct NicChanges {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NicStep {
     SetVlanFilter(bool),
+    SetLro(bool),
     SetPromiscuous(bool),
     SetAllmulticast(bool),
     AddUnicast(MacAddr),
@@ -101,6 +108,7 @@ pub fn wanted(
             _ => _ = macs.insert(endpoint.mac),
         }
     }
+    let has_xdp = state.uplinks.get(uplink).is_some_and(|it| it.xdp.is_some());
     let filter = tagged && (now.vlan_filter != VlanFilter::Off || ours.vlan_filter_off);
     let filter_stays = now.vlan_filter == VlanFilter::Fixed || refused.vlan_filter;
     let why = if filter && filter_stays {
@@ -121,6 +129,7 @@ pub fn wanted(
         promiscuous: !users_promiscuous && why.is_some(),
         allmulticast: !users_allmulticast && hears_groups,
         vlan_filter_off: filter && !filter_stays,
+        lro_off: has_xdp && (now.lro || ours.lro_off),
         unicast: macs.into_iter().filter(is_ours).collect(),
     };
     (changes, why)
@@ -132,12 +141,16 @@ pub fn steps(ours: &NicChanges, wanted: &NicChanges, now: &NicStatus) -> Vec<Nic
         promiscuous,
         allmulticast,
         vlan_filter_off,
+        lro_off,
         unicast,
     } = wanted;
     let mut steps = Vec::new();
     let filter_off = now.vlan_filter == VlanFilter::Off;
     if (*vlan_filter_off || ours.vlan_filter_off) && *vlan_filter_off != filter_off {
         steps.push(NicStep::SetVlanFilter(!vlan_filter_off));
+    }
+    if (*lro_off || ours.lro_off) && *lro_off == now.lro {
+        steps.push(NicStep::SetLro(!lro_off));
     }
     if (*promiscuous || ours.promiscuous) && *promiscuous != now.promiscuous {
         steps.push(NicStep::SetPromiscuous(*promiscuous));
@@ -163,6 +176,7 @@ impl NicChanges {
             promiscuous: self.promiscuous || other.promiscuous,
             allmulticast: self.allmulticast || other.allmulticast,
             vlan_filter_off: self.vlan_filter_off || other.vlan_filter_off,
+            lro_off: self.lro_off || other.lro_off,
             unicast: self.unicast.union(&other.unicast).copied().collect(),
         }
     }
@@ -185,6 +199,7 @@ mod tests {
             promiscuous: false,
             allmulticast: false,
             vlan_filter: VlanFilter::Off,
+            lro: true,
             unicast: BTreeSet::new(),
         }
     }
@@ -311,11 +326,39 @@ mod tests {
             promiscuous: true,
             allmulticast: true,
             vlan_filter: VlanFilter::Fixed,
+            lro: true,
             unicast: [mac()].into(),
         };
         let (ours, steps) = plan(&state(Some(200), true), &NicChanges::default(), &now);
         assert_eq!((&ours, steps), (&NicChanges::default(), vec![]));
         assert_eq!(plan(&State::default(), &ours, &now).1, vec![]);
+    }
+
+    #[test]
+    fn lro_is_off_as_long_as_there_is_xdp() {
+        let uplink = serde_json::json!({
+            "phase": "ready", "ifindex": 2, "hook": "tcx", "endpoint_device": "veth",
+            "xdp": {
+                "delivery": "filter", "mode": null, "unknown_vlan": "drop", "unknown_unicast": "pass",
+                "far_end_checksums": false, "runs": "native",
+            },
+        });
+        let mut state = State::default();
+        let uplink = serde_json::from_value(uplink).unwrap();
+        state.uplinks.insert("enp0s8".into(), uplink);
+        let (ours, steps) = plan(&state, &NicChanges::default(), &plain());
+        assert!(ours.lro_off);
+        assert_eq!(steps, [NicStep::SetLro(false)]);
+        let off = NicStatus {
+            lro: false,
+            ..plain()
+        };
+        assert_eq!(plan(&state, &ours, &off), (ours.clone(), vec![]));
+        let undone = (NicChanges::default(), vec![NicStep::SetLro(true)]);
+        assert_eq!(plan(&State::default(), &ours, &off), undone);
+        // What the user has switched off stays off.
+        let (none, steps) = plan(&state, &NicChanges::default(), &off);
+        assert_eq!((none, steps), (NicChanges::default(), vec![]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     mode::{Guard, Mode},
     network::Network,
     state::{Phase, State},
+    xdp::Xdp,
 };
 
 /// The rows of each map.
@@ -27,12 +28,16 @@ pub struct Rows {
     pub allowed_macs: BTreeSet<AllowedMacKey>,
     pub ingress_priorities: BTreeMap<IngressPriorityKey, u32>,
     pub egress_priorities: BTreeMap<EgressPriorityKey, u32>,
+    /// The host sides that XDP may redirect to.
+    pub xdp_receivers: BTreeSet<u32>,
 }
 
 impl Rows {
     /// What the networks and endpoints on an uplink make of its maps.
     pub fn wanted(state: &State, uplink: &str) -> Self {
         let mut rows = Self::default();
+        let xdp = state.uplinks.get(uplink).and_then(|it| it.xdp.as_ref());
+        let redirects = xdp.is_some_and(Xdp::redirects);
         for (_, network) in state.networks_on(uplink) {
             rows.add_network(network);
         }
@@ -40,6 +45,9 @@ impl Rows {
             let has_link = endpoint.host_ifindex != 0 && endpoint.phase != Phase::Removing;
             if let (Some(network), true) = (state.networks.get(&endpoint.network), has_link) {
                 rows.add_endpoint(endpoint, network);
+                if redirects && endpoint.takes_xdp {
+                    rows.xdp_receivers.insert(endpoint.host_ifindex);
+                }
             }
         }
         rows

@@ -12,6 +12,7 @@ use super::{
     segment::Segment,
     traffic::Traffic,
     variant::Variant,
+    xdp::Xdp,
 };
 
 /// The whole state, as it stands in the store.
@@ -135,6 +136,13 @@ pub struct Uplink {
     /// What vnet changed on the NIC, to be undone.
     #[serde(default)]
     pub nic: NicChanges,
+    /// XDP, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xdp: Option<Xdp>,
+    /// The NIC has no unicast filter: while it is given addresses, the kernel holds it in promiscuous mode
+    /// (`__dev_set_rx_mode` in net/core/dev.c).
+    #[serde(default)]
+    pub lacks_unicast_filter: bool,
     /// By segment number: what endpoints counted that are gone.
     #[serde(default)]
     pub retired: BTreeMap<u16, Traffic>,

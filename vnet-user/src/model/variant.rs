@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use vnet_common::crowd::ROUND_SLOTS;
 
-use super::{mode::Mode, state::State};
+use super::{
+    mode::Mode,
+    state::State,
+    xdp::{Delivery, Unknown},
+};
 
 /// The features that programs are specialised for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +28,30 @@ pub struct Variant {
     /// A segment has so many endpoints that copies of a broadcast are made in rounds.
     #[serde(default)]
     pub crowd: bool,
+    /// There is an XDP program.
+    #[serde(default)]
+    pub xdp: bool,
+    /// It drops VLANs that nobody uses.
+    #[serde(default)]
+    pub xdp_drops_unknown_vlan: bool,
+    /// It drops unicast that is for nobody here.
+    #[serde(default)]
+    pub xdp_drops_unknown_unicast: bool,
+    /// It gives unicast to endpoints.
+    #[serde(default)]
+    pub xdp_redirects: bool,
 }
 
 impl Variant {
-    /// What the networks on an uplink need.
+    /// What an uplink and the networks on it need.
     pub fn wanted(state: &State, uplink: &str) -> Self {
         let mut wanted = Self::default();
+        if let Some(xdp) = state.uplinks.get(uplink).and_then(|it| it.xdp.as_ref()) {
+            wanted.xdp = true;
+            wanted.xdp_drops_unknown_vlan = xdp.request.unknown_vlan == Unknown::Drop;
+            wanted.xdp_drops_unknown_unicast = xdp.request.unknown_unicast == Unknown::Drop;
+            wanted.xdp_redirects = xdp.request.delivery == Delivery::Redirect;
+        }
         for (_, network) in state.networks_on(uplink) {
             wanted.qinq |= network.segment.outer.is_some();
             wanted.source_mode |= network.mode == Mode::Source;

@@ -18,6 +18,8 @@ use crate::workspace::Workspace;
 
 /// Longest time for a machine, boot included. Emulation is some ten times slower than this machine.
 const TIMEOUT: Duration = Duration::from_secs(1800);
+/// The same where long tests do all.
+const TIMEOUT_FULL: Duration = Duration::from_secs(4 * 3600);
 
 /// How much is shown of what failed tests printed. A verifier's log has thousands of lines, and one for each test.
 const OUTPUT_TAIL_LINES: usize = 500;
@@ -55,10 +57,11 @@ pub fn run_all(
     workspace: &Workspace,
     executables: &Executables,
     name: Option<&str>,
+    full: bool,
 ) -> anyhow::Result<Vec<Finished>> {
     let mut queue = VecDeque::new();
     for (index, (flavour, hook, endpoint_device, has_nics)) in MACHINES.into_iter().enumerate() {
-        let run = || Run::in_machine(&flavour, hook, endpoint_device, has_nics);
+        let run = || Run::in_machine(&flavour, hook, endpoint_device, has_nics).all_of(full);
         let executable = if has_nics {
             &executables.nic
         } else {
@@ -184,7 +187,7 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> (Tally, Vec<String>) {
         directory,
         script,
         nics: run.has_nics,
-        timeout: TIMEOUT,
+        timeout: if run.full { TIMEOUT_FULL } else { TIMEOUT },
     });
     // One write for all of it: another machine may end at the same time.
     let mut report = String::new();

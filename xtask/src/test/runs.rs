@@ -24,6 +24,8 @@ pub struct Run {
     emulated: bool,
     /// Whether there are the emulated NICs of [`nics`].
     pub has_nics: bool,
+    /// Whether long tests do all, though the machine is emulated.
+    pub full: bool,
 }
 
 /// The runs in virtual machines: kernel, hook, endpoint device, and whether it is the NIC test instead of the lab.
@@ -58,6 +60,7 @@ impl Run {
             has_8021q: false,
             emulated: false,
             has_nics: false,
+            full: false,
         })
     }
 
@@ -76,7 +79,13 @@ impl Run {
             has_8021q: true,
             emulated: true,
             has_nics,
+            full: false,
         }
+    }
+
+    /// The same, whose long tests do all or not.
+    pub fn all_of(self, full: bool) -> Self {
+        Self { full, ..self }
     }
 
     /// What the tests are told.
@@ -91,6 +100,9 @@ impl Run {
         }
         if self.emulated {
             environment.push(("VNET_EMULATED", "1".to_owned()));
+        }
+        if self.full {
+            environment.push(("VNET_FULL", "1".to_owned()));
         }
         if self.has_nics {
             environment.push(("VNET_NICS", nics::environment()));

@@ -107,7 +107,7 @@ impl Lab {
         let pins = self.fixture.vnet.pins().join("enp0s8");
         let links = match uplink["hook"].as_str() {
             // Filters have no pins.
-            Some("clsact") => BTreeSet::new(),
+            Some("clsact") => xdp_link(uplink).into_iter().collect(),
             _ => links(uplink, networks, endpoints),
         };
         assert_eq!(files(&pins.join("links")), links, "pinned links; {uplink}");
@@ -164,6 +164,7 @@ impl Lab {
 /// The names under which links must be pinned.
 fn links(uplink: &Value, networks: &[Value], endpoints: &[Value]) -> BTreeSet<String> {
     let mut links = BTreeSet::from(["from_uplink".to_owned()]);
+    links.extend(xdp_link(uplink));
     for endpoint in endpoints {
         let name = endpoint["host_ifname"].as_str().unwrap();
         links.insert(name.to_owned());
@@ -176,6 +177,11 @@ fn links(uplink: &Value, networks: &[Value], endpoints: &[Value]) -> BTreeSet<St
         }
     }
     links
+}
+
+/// The link of the XDP program, where there must be one.
+fn xdp_link(uplink: &Value) -> Option<String> {
+    (!uplink["xdp"].is_null()).then(|| "xdp_uplink".to_owned())
 }
 
 /// One field of each of a list's objects.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    control::{ControlError, Vnet, attach::AttachOptions},
+    control::{ControlError, Vnet, attach::AttachOptions, xdp::XdpChoice},
     model::state::Phase,
 };
 
@@ -32,6 +32,7 @@ impl Vnet {
             }
             let options = AttachOptions {
                 endpoint_device: Some(uplink.endpoint_device),
+                xdp: XdpChoice::Keep,
                 log_level: log::LevelFilter::Off,
             };
             let attached = self.attach(&name, options).await;
