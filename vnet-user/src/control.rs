@@ -5,11 +5,11 @@
 
 pub mod attach;
 mod container_end;
+mod container_programs;
 mod detach;
 mod device;
 pub mod endpoint;
 mod error;
-mod far_end;
 mod follow;
 pub mod log;
 pub mod network;

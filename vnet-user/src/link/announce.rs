@@ -26,6 +26,8 @@ const ICMPV6: u8 = 58;
 /// For a carrier that has just come: the kernel takes some time until the interface sends.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
+/// How many sockets wait to be closed together: well below the 1024 descriptors that a process may have.
+const MOST_SOCKETS: usize = 128;
 
 /// What was announced.
 #[derive(Default)]
@@ -42,16 +44,24 @@ impl Announced {
     pub fn add(&mut self, mut other: Self) {
         self.addresses += other.addresses;
         self.sockets.append(&mut other.sockets);
+        if self.sockets.len() >= MOST_SOCKETS {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        thread::scope(|scope| {
+            for socket in self.sockets.drain(..) {
+                // Where no thread can be had, the closure is dropped here, and with it the socket.
+                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(socket));
+            }
+        });
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        thread::scope(|scope| {
-            for socket in self.sockets.drain(..) {
-                scope.spawn(move || drop(socket));
-            }
-        });
+        self.close();
     }
 }
 

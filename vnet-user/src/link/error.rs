@@ -32,7 +32,9 @@ pub enum LinkError {
         #[source]
         source: io::Error,
     },
-    #[error("the kernel tells of no more changes of interfaces")]
+    #[error(
+        "the kernel tells of no more changes of interfaces: start `vnet-user serve` again, which catches up"
+    )]
     WatchEnded,
     #[error("cannot {what} of {ifname:?}")]
     Ethtool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    control::{ControlError, Vnet, far_end::at_far_end},
+    control::{ControlError, Vnet, container_end::at_container_end},
     link::{
         Link, Netlink,
         announce::{Announced, announce},
@@ -14,7 +14,8 @@ use crate::{
 impl Vnet {
     /// Announces the endpoints of uplinks that sit elsewhere on the network now: of the interfaces that said so
     /// (`notified`), of bonds that send by another port than was last known, so that a watcher that was not there when
-    /// that happened makes up for it, and of uplinks that are `due`. One without a carrier is due until it has one.
+    /// that happened makes up for it, and of uplinks that are `due`. One without a carrier, or that is
+    /// dormant, is due until it works.
     pub(in crate::control) async fn follow_places(
         &mut self,
         notified: &BTreeSet<u32>,
@@ -28,7 +29,7 @@ impl Vnet {
             let port = link.active_port.or(uplink.active_port);
             let failed_over = uplink.active_port.is_some() && uplink.active_port != port;
             if due.contains(&name) || failed_over || notified.contains(&link.index) {
-                if !link.has_carrier {
+                if !link.has_carrier || link.dormant {
                     due.insert(name);
                     continue;
                 }
@@ -73,9 +74,10 @@ impl Vnet {
         let Some(host) = host.filter(|host| host.up) else {
             return Ok(Announced::default());
         };
-        let announced = at_far_end(endpoint, &host, |netlink: Netlink, link: Link| async move {
-            announce(&netlink, &link).await
-        })?;
+        let announced =
+            at_container_end(endpoint, &host, |netlink: Netlink, link: Link| async move {
+                announce(&netlink, &link).await
+            })?;
         Ok(announced.unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! Whether an uplink waits for something, such as authentication by IEEE 802.1X, before it works.
 
 use crate::{
-    control::{ControlError, Vnet, far_end::at_far_end},
+    control::{ControlError, Vnet, container_end::at_container_end},
     link::{Link, Netlink},
     model::{EndpointId, state::Phase},
 };
@@ -41,7 +41,7 @@ impl Vnet {
         }
         let endpoint = self.endpoint_mut(id)?.clone();
         let set = match self.host_side(id, &endpoint).await? {
-            Some(host) => at_far_end(
+            Some(host) => at_container_end(
                 &endpoint,
                 &host,
                 |netlink: Netlink, link: Link| async move {
@@ -50,13 +50,11 @@ impl Vnet {
             ),
             None => Ok(None),
         };
-        if let Err(error) = &set
-            && !error.is_lost_netns()
-        {
-            return Ok(set.map(drop)?);
-        }
-        // A lost namespace is said once, as with sizes.
-        self.endpoint_mut(id)?.dormant = dormant;
+        // A lost namespace is said once, as with sizes; what else went wrong is tried again.
+        let is_done = set
+            .as_ref()
+            .map_or_else(|error| error.is_lost_netns(), |_| true);
+        self.endpoint_mut(id)?.dormant = dormant == is_done;
         self.save()?;
         Ok(set.map(drop)?)
     }

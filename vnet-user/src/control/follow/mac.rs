@@ -1,7 +1,7 @@
 //! An uplink's MAC address.
 
 use crate::{
-    control::{ControlError, Vnet, far_end::at_far_end},
+    control::{ControlError, Vnet, container_end::at_container_end},
     link::{Link, Netlink},
     model::{EndpointId, MacAddr, Mode, state::Phase},
 };
@@ -42,7 +42,7 @@ impl Vnet {
         let Some(host) = self.host_side(id, &endpoint).await? else {
             return Ok(());
         };
-        let changed = at_far_end(
+        let changed = at_container_end(
             &endpoint,
             &host,
             |netlink: Netlink, link: Link| async move { netlink.set_mac(link.index, mac).await },

@@ -1,7 +1,7 @@
 //! An uplink's MTU and GSO sizes.
 
 use crate::{
-    control::{ControlError, Vnet, far_end::at_far_end},
+    control::{ControlError, Vnet, container_end::at_container_end},
     link::{Link, Netlink},
     model::{EndpointId, Sizes, state::Phase},
 };
@@ -44,7 +44,7 @@ impl Vnet {
             return Ok(());
         };
         self.netlink.set_sizes(host.index, sizes).await?;
-        let resized = at_far_end(
+        let resized = at_container_end(
             &endpoint,
             &host,
             |netlink: Netlink, link: Link| async move { netlink.set_sizes(link.index, sizes).await },

@@ -1,7 +1,7 @@
 //! Containers' ends that frames of XDP can come to.
 
 use crate::{
-    control::{ControlError, Vnet, far_end::at_far_end},
+    control::{ControlError, Vnet, container_end::at_container_end},
     link::{Link, ethtool},
     model::{EndpointId, Phase, xdp::Xdp},
 };
@@ -63,7 +63,7 @@ impl Vnet {
         let Some(host) = self.host_side(id, endpoint).await? else {
             return Ok(false);
         };
-        let switched = at_far_end(endpoint, &host, |_, end: Link| async move {
+        let switched = at_container_end(endpoint, &host, |_, end: Link| async move {
             // Of one that is down, the kernel does not tell the host's side that it can be redirected to
             // (`veth_set_features` in drivers/net/veth.c).
             match end.up || !on {
