@@ -46,6 +46,7 @@ mod reflector;
 mod running;
 mod syscall;
 mod watching;
+mod web;
 mod xdp;
 
 pub use af_xdp::AfXdp;
@@ -68,6 +69,7 @@ pub use priority_filter::hear_only;
 pub use reflector::Reflector;
 pub use running::Running;
 pub use watching::Watching;
+pub use web::Web;
 pub use xdp::{attach_xdp, clear_for_xdp, xdp_arguments, xdp_mode, xdp_redirected};
 
 use std::time::Duration;

@@ -2,60 +2,24 @@
 
 use std::fs;
 
-use tests::{Container, Fixture, attach_arguments, check_refused, expected};
-use vnet_user::lab::{Outcome, VlanEnd};
+use tests::{Fixture, Web, attach_arguments, check_refused, expected};
+use vnet_user::lab::Outcome;
 
-/// Two containers on VLAN 200 and a router on the wire.
-struct Web {
-    fixture: Fixture,
-    containers: [Container; 2],
-    router: Option<VlanEnd>,
+fn datapath(fixture: &Fixture) -> String {
+    fixture.show()["uplinks"][0]["datapath"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
-impl Web {
-    fn new() -> Self {
-        let mut fixture = Fixture::attached();
-        let router = fixture.vlan_end(200, &["192.168.200.100/24"]);
-        fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
-        let containers = [
-            fixture.container("a", "web", "--ip 192.168.200.2"),
-            fixture.container("b", "web", "--ip 192.168.200.3"),
-        ];
-        Self {
-            fixture,
-            containers,
-            router: Some(router),
-        }
-    }
-
-    fn check_traffic(&self) {
-        let [a, b] = &self.containers;
-        for (from, to) in [
-            (a, "192.168.200.3"),
-            (b, "192.168.200.2"),
-            (a, "192.168.200.100"),
-        ] {
-            from.pings(to);
-        }
-    }
-
-    fn datapath(&self) -> String {
-        self.fixture.show()["uplinks"][0]["datapath"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    }
-
-    /// A map's id tells whether it is still the same.
-    fn fdb_id(&self) -> u64 {
-        let fdb = self.fixture.vnet.pins().join("enp0s8/fdb");
-        let shown = self
-            .fixture
-            .host()
-            .sh(&format!("bpftool -j map show pinned {}", fdb.display()));
-        let shown: serde_json::Value = serde_json::from_str(&shown.unwrap()).unwrap();
-        shown["id"].as_u64().unwrap()
-    }
+/// A map's id tells whether it is still the same.
+fn fdb_id(fixture: &Fixture) -> u64 {
+    let fdb = fixture.vnet.pins().join("enp0s8/fdb");
+    let shown = fixture
+        .host()
+        .sh(&format!("bpftool -j map show pinned {}", fdb.display()));
+    let shown: serde_json::Value = serde_json::from_str(&shown.unwrap()).unwrap();
+    shown["id"].as_u64().unwrap()
 }
 
 #[test]
@@ -63,7 +27,7 @@ fn a_datapath_whose_pins_are_gone_is_reported_and_brought_back_with_its_endpoint
     let mut web = Web::new();
     web.check_traffic();
     web.fixture.vnet.lose_pins().unwrap();
-    assert_eq!(web.datapath(), "no_programs");
+    assert_eq!(datapath(&web.fixture), "no_programs");
     let shown = web.fixture.ok("show");
     assert!(shown.contains("DATAPATH GONE"), "{shown}");
     let netns = web.fixture.lab.add("c").unwrap().name().to_owned();
@@ -74,7 +38,7 @@ fn a_datapath_whose_pins_are_gone_is_reported_and_brought_back_with_its_endpoint
 
     let said = web.fixture.attach();
     assert!(said.starts_with("enp0s8: attached ("), "{said}");
-    assert_eq!(web.datapath(), "running");
+    assert_eq!(datapath(&web.fixture), "running");
     web.check_traffic();
     web.fixture.endpoint("c", "web", "");
     web.fixture.ok("detach --iface enp0s8 --force");
@@ -101,7 +65,7 @@ fn an_uplink_that_came_back_as_another_interface_gets_its_networks_again() {
     let (host, wire) = (web.fixture.host(), web.fixture.wire());
     drop(web.router.take());
     host.ip("link del enp0s8").unwrap();
-    assert_eq!(web.datapath(), "no_interface");
+    assert_eq!(datapath(&web.fixture), "no_interface");
     let netns = web.containers[0].netns.name().to_owned();
     web.fixture.refused(
         &format!("endpoint add --network web --netns {netns} --ifname eth1"),
@@ -129,17 +93,17 @@ fn maps_of_another_version_are_replaced_by_attach_alone() {
     state["uplinks"]["enp0s8"]["layout"] = 1.into();
     fs::write(&file, state.to_string()).unwrap();
 
-    assert_eq!(web.datapath(), "other_version");
+    assert_eq!(datapath(&web.fixture), "other_version");
     let netns = web.containers[0].netns.name().to_owned();
     web.fixture.refused(
         &format!("endpoint add --network web --netns {netns} --ifname eth1"),
         &["enp0s8", "version", "attach"],
     );
-    let before = web.fdb_id();
+    let before = fdb_id(&web.fixture);
     let said = web.fixture.attach();
     assert!(said.contains("programs replaced"), "{said}");
-    assert_ne!(web.fdb_id(), before, "the old map is still there");
-    assert_eq!(web.datapath(), "running");
+    assert_ne!(fdb_id(&web.fixture), before, "the old map is still there");
+    assert_eq!(datapath(&web.fixture), "running");
     web.check_traffic();
     let names = fs::read_dir(web.fixture.vnet.pins()).unwrap();
     assert_eq!(names.count(), 1, "only the pins of enp0s8");

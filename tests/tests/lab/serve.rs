@@ -3,51 +3,20 @@
 use std::{net::Ipv6Addr, os::unix::net::UnixDatagram};
 
 use tests::{
-    Container, Fixture, PATIENCE, SILENCE, Watching, announces_ipv4, announces_ipv6,
+    Container, Fixture, PATIENCE, SILENCE, Watching, Web, announces_ipv4, announces_ipv6,
     announces_router, check_refused, eventually, link, mac_of, unicast_filter,
 };
-use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, Outcome, VlanEnd, probe};
+use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, Outcome, probe};
 
-/// Two containers on VLAN 200, and a router there.
-struct Web {
-    fixture: Fixture,
-    containers: [Container; 2],
-    router: Option<VlanEnd>,
+/// Pulls the cable or plugs it in, at the far end.
+fn set_cable(web: &Web, state: &str) {
+    let wire = web.fixture.wire();
+    wire.ip(&format!("link set enp0s8 {state}")).unwrap();
 }
 
-impl Web {
-    fn new() -> Self {
-        let mut fixture = Fixture::attached();
-        let router = fixture.vlan_end(200, &["192.168.200.100/24"]);
-        fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
-        let containers = [
-            fixture.container("a", "web", "--ip 192.168.200.2"),
-            fixture.container("b", "web", "--ip 192.168.200.3"),
-        ];
-        Self {
-            fixture,
-            containers,
-            router: Some(router),
-        }
-    }
-
-    /// Pulls the cable or plugs it in, at the far end.
-    fn set_cable(&self, state: &str) {
-        let wire = self.fixture.wire();
-        wire.ip(&format!("link set enp0s8 {state}")).unwrap();
-    }
-
-    fn wait_for_carriers(&self, carrier: bool) {
-        for container in &self.containers {
-            wait_for_carrier(&container.netns, "eth0", carrier);
-        }
-    }
-
-    fn check_traffic(&self) {
-        let [a, b] = &self.containers;
-        a.pings("192.168.200.100");
-        b.pings("192.168.200.100");
-        a.pings("192.168.200.3");
+fn wait_for_carriers(web: &Web, carrier: bool) {
+    for container in &web.containers {
+        wait_for_carrier(&container.netns, "eth0", carrier);
     }
 }
 
@@ -166,12 +135,12 @@ fn endpoints_have_the_uplinks_carrier_and_state_as_macvlans_do() {
     .unwrap();
     macvlan.ip("link set eth0 up").unwrap();
     let serve = Watching::start(&web.fixture);
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     wait_for_carrier(&macvlan, "eth0", true);
 
-    web.set_cable("down");
+    set_cable(&web, "down");
     serve.says(&["enp0s8: is down, and 2 endpoints have no carrier"]);
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     wait_for_carrier(&macvlan, "eth0", false);
     let [a, _] = &web.containers;
     let sibling = "192.168.200.3".parse().unwrap();
@@ -180,9 +149,9 @@ fn endpoints_have_the_uplinks_carrier_and_state_as_macvlans_do() {
         None
     );
 
-    web.set_cable("up");
+    set_cable(&web, "up");
     serve.says(&["enp0s8: is up, and 2 endpoints have a carrier again"]);
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     wait_for_carrier(&macvlan, "eth0", true);
     web.check_traffic();
 
@@ -208,33 +177,33 @@ fn endpoints_have_the_uplinks_carrier_and_state_as_macvlans_do() {
 #[test]
 fn without_a_watcher_no_endpoint_stays_without_carrier() {
     let web = Web::new();
-    web.set_cable("down");
+    set_cable(&web, "down");
     web.fixture.ok("show");
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
 
     let serve = Watching::start(&web.fixture);
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     // What another command does meanwhile does not bring it up.
     web.fixture.ok("show");
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     serve.kill();
     let [a, _] = &web.containers;
     let shown = web.fixture.vnet.run("show").unwrap();
     let said = "enp0s8: is not watched, and 2 endpoints have a carrier again";
     assert!(shown.stderr.contains(said), "{shown:?}");
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     a.pings("192.168.200.3");
 
     let serve = Watching::start(&web.fixture);
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     serve.end();
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     let serve = Watching::start(&web.fixture);
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     serve.kill();
-    web.set_cable("up");
+    set_cable(&web, "up");
     let _serve = Watching::start(&web.fixture);
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     web.check_traffic();
 }
 
@@ -245,13 +214,13 @@ fn a_link_that_the_user_took_down_stays_down_and_one_that_comes_meanwhile_follow
     let host = web.fixture.host();
     let host_side = web.fixture.host_ifname(&web.containers[0].id);
     host.ip(&format!("link set {host_side} down")).unwrap();
-    web.set_cable("down");
+    set_cable(&web, "down");
     let c = web.fixture.container("c", "web", "--ip 192.168.200.4");
     let [a, b] = &web.containers;
     for container in [b, &c] {
         wait_for_carrier(&container.netns, "eth0", false);
     }
-    web.set_cable("up");
+    set_cable(&web, "up");
     for container in [b, &c] {
         wait_for_carrier(&container.netns, "eth0", true);
     }
@@ -270,7 +239,7 @@ fn an_uplink_that_comes_back_is_attached_again_with_its_endpoints() {
     let (host, wire) = (web.fixture.host(), web.fixture.wire());
     drop(web.router.take());
     host.ip("link del enp0s8").unwrap();
-    web.wait_for_carriers(false);
+    wait_for_carriers(&web, false);
     let name = wire.name();
     host.ip(&format!(
         "link add enp0s8 mtu 1400 type veth peer name enp0s8 netns {name}"
@@ -284,7 +253,7 @@ fn an_uplink_that_comes_back_is_attached_again_with_its_endpoints() {
     let seen = [web.fixture.wire_raw(), web.fixture.wire_raw()];
     host.ip("link set enp0s8 up").unwrap();
     serve.says(&["enp0s8: is back, and attached"]);
-    web.wait_for_carriers(true);
+    wait_for_carriers(&web, true);
     let address = "192.168.200.2".parse().unwrap();
     let ipv4 = seen[0].find(PATIENCE, |frame| announces_ipv4(frame, a.mac, address));
     let ipv4 = ipv4.unwrap().expect("a gratuitous ARP");
