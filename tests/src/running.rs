@@ -15,8 +15,6 @@ pub struct Running {
     pub bytes_xlated: u64,
     /// Its maps' names and numbers.
     pub maps: BTreeMap<String, u64>,
-    /// The kernel functions that it calls.
-    pub helpers: BTreeSet<String>,
 }
 
 impl Running {
@@ -72,29 +70,31 @@ impl Running {
 
     fn by_id(fixture: &Fixture, id: u64) -> Self {
         let program = bpftool(fixture, &format!("prog show id {id}"));
-        let maps = program["map_ids"].as_array().into_iter().flatten();
-        let maps = maps.filter_map(Value::as_u64).map(|id| {
-            let map = bpftool(fixture, &format!("map show id {id}"));
-            (map["name"].as_str().unwrap_or_default().to_owned(), id)
+        let ids = program["map_ids"].as_array().into_iter().flatten();
+        let ids: BTreeSet<_> = ids.filter_map(Value::as_u64).collect();
+        let all = bpftool(fixture, "map show");
+        let maps = all.as_array().into_iter().flatten().filter_map(|map| {
+            let id = map["id"].as_u64().filter(|id| ids.contains(id))?;
+            Some((map["name"].as_str()?.to_owned(), id))
         });
         Self {
             id,
             bytes_xlated: number(&program, "bytes_xlated"),
             maps: maps.collect(),
-            helpers: helpers(&bpftool(fixture, &format!("prog dump xlated id {id}"))),
         }
     }
-}
 
-/// The names in the calls of a program's listing: `(85) call bpf_redirect_peer#12345`.
-fn helpers(listing: &Value) -> BTreeSet<String> {
-    listing
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|line| line["disasm"].as_str()?.split_once("call "))
-        .map(|(_, target)| target.split('#').next().unwrap_or(target).to_owned())
-        .collect()
+    /// The kernel functions that it calls, while it is loaded. `bpftool` reads all of the kernel's symbols for that, which
+    /// takes seconds on an emulated machine.
+    pub fn helpers(&self, fixture: &Fixture) -> BTreeSet<String> {
+        let listing = bpftool(fixture, &format!("prog dump xlated id {}", self.id));
+        // The names in calls: `(85) call bpf_redirect_peer#12345`.
+        let lines = listing.as_array().into_iter().flatten();
+        lines
+            .filter_map(|line| line["disasm"].as_str()?.split_once("call "))
+            .map(|(_, target)| target.split('#').next().unwrap_or(target).to_owned())
+            .collect()
+    }
 }
 
 fn bpftool(fixture: &Fixture, arguments: &str) -> Value {

@@ -111,7 +111,7 @@ fn nothing_is_left_after(signal: Signal) {
             "{loud:?}, {quiet:?}"
         );
         assert!(
-            loud.helpers
+            loud.helpers(&lab.fixture)
                 .iter()
                 .any(|helper| helper.starts_with(RING_BUFFER)),
             "{loud:?}"
@@ -121,14 +121,13 @@ fn nothing_is_left_after(signal: Signal) {
     assert_eq!(running.end(signal), Some(0), "exit code after {signal}");
     for (after, before) in lab.programs().iter().zip(&quiet) {
         assert_eq!(
-            (after.bytes_xlated, &after.helpers),
-            (before.bytes_xlated, &before.helpers),
+            after.bytes_xlated, before.bytes_xlated,
             "after {signal}: {after:?}, {before:?}"
         );
         // Not by its maps: the kernel lists the ring buffer of a program whose every use of it has been taken out, too.
         assert!(
             !after
-                .helpers
+                .helpers(&lab.fixture)
                 .iter()
                 .any(|helper| helper.starts_with(RING_BUFFER)),
             "{after:?}"
@@ -152,14 +151,14 @@ fn a_log_level_without_somebody_to_read_it_is_refused() {
 #[test]
 fn a_signal_that_comes_at_once_is_not_lost() {
     let lab = Lab::new();
-    let quiet = lab.programs().map(|program| program.helpers);
+    let quiet = lab.programs().map(|program| program.bytes_xlated);
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         assert_eq!(
             lab.follow().end(signal),
             Some(0),
             "exit code after {signal}"
         );
-        let after = lab.programs().map(|program| program.helpers);
+        let after = lab.programs().map(|program| program.bytes_xlated);
         assert_eq!(after, quiet, "after {signal}");
     }
 }
@@ -167,7 +166,7 @@ fn a_signal_that_comes_at_once_is_not_lost() {
 #[test]
 fn a_second_session_after_one_that_was_killed_prints_and_leaves_nothing() {
     let lab = Lab::new();
-    let quiet = lab.programs().map(|program| program.helpers);
+    let quiet = lab.programs().map(|program| program.bytes_xlated);
     let killed = lab.follow();
     killed.wait_for(&["handed on"], || lab.send_to_nobody());
     drop(killed);
@@ -179,7 +178,7 @@ fn a_second_session_after_one_that_was_killed_prints_and_leaves_nothing() {
     );
     second.wait_for(&["handed on"], || lab.send_to_nobody());
     assert_eq!(second.end(Signal::SIGINT), Some(0));
-    assert_eq!(lab.programs().map(|program| program.helpers), quiet);
+    assert_eq!(lab.programs().map(|program| program.bytes_xlated), quiet);
 }
 
 #[test]
