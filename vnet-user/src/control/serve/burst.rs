@@ -13,8 +13,9 @@ pub(super) const AFTER_NEWS: Duration = Duration::from_millis(200);
 /// No burst is longer than this, however many changes come.
 const LONGEST: Duration = Duration::from_millis(500);
 /// A bond that has failed over tells its neighbours at once, or when its new port has settled (`bond_should_notify_peers`,
-/// at the next round of `miimon`): for so long it is waited for, so that one failover is announced once.
-const UNTIL_NOTIFIED: Duration = Duration::from_millis(300);
+/// at the next round of `miimon`, which a busy machine makes late): for so long it is waited for, so that one failover is
+/// announced once.
+const UNTIL_NOTIFIED: Duration = Duration::from_secs(1);
 
 /// What came in one burst.
 #[derive(Debug, Default, PartialEq, Eq)]
