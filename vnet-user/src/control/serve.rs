@@ -20,6 +20,8 @@ pub struct Watcher {
     refused: BTreeMap<String, u32>,
     /// Uplinks whose endpoints are to be announced once they have a carrier.
     due: BTreeSet<String>,
+    /// Indexes of bonds that send by another port, whose neighbours were told by nobody yet.
+    awaited: BTreeSet<u32>,
     /// What was wrong at the last pass.
     known: Vec<String>,
     /// The last pass had nothing to do.
@@ -41,6 +43,7 @@ impl Watcher {
             lock,
             refused: BTreeMap::new(),
             due: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             known: Vec::new(),
             settled: true,
         })
@@ -57,7 +60,8 @@ impl Watcher {
             true => burst::QUIET,
             false => burst::AFTER_NEWS,
         };
-        Ok(Burst::gather(&mut self.changes, pause).await?)
+        let awaited = std::mem::take(&mut self.awaited);
+        Ok(Burst::gather(&mut self.changes, pause, awaited).await?)
     }
 
     /// Brings everything to what it must be now, and returns the names of the uplinks. The store is locked meanwhile, no
@@ -70,7 +74,7 @@ impl Watcher {
         let mut vnet = Vnet::open(&self.dirs).await?;
         let back = vnet.reattach(&mut self.refused).await?;
         self.due.extend(back);
-        vnet.follow_places(&burst.notified, &mut self.due).await?;
+        self.awaited = vnet.follow_places(&burst.moved, &mut self.due).await?;
         Ok(Pass {
             uplinks: vnet.state.uplinks.keys().cloned().collect(),
             news: self.news(vnet.notices, vnet.troubles),

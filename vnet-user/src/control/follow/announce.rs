@@ -12,23 +12,29 @@ use crate::{
 };
 
 impl Vnet {
-    /// Announces the endpoints of uplinks that sit elsewhere on the network now: of the interfaces that said so
-    /// (`notified`), of bonds that send by another port than was last known, so that a watcher that was not there when
-    /// that happened makes up for it, and of uplinks that are `due`. One without a carrier, or that is
-    /// dormant, is due until it works.
+    /// Announces the endpoints of uplinks that sit elsewhere on the network now: of the interfaces that have `moved`, and
+    /// of uplinks that are `due`. One without a carrier, or that is dormant, is due until it works.
+    ///
+    /// Returns the bonds that send by another port than was last known, and are not in `moved`: either the kernel's own
+    /// word of that is on its way, or it came when nobody watched.
     pub(in crate::control) async fn follow_places(
         &mut self,
-        notified: &BTreeSet<u32>,
+        moved: &BTreeSet<u32>,
         due: &mut BTreeSet<String>,
-    ) -> Result<(), ControlError> {
+    ) -> Result<BTreeSet<u32>, ControlError> {
+        let mut awaited = BTreeSet::new();
         let links = self.netlink.list().await?;
         for (name, uplink) in self.state.uplinks.clone() {
             let Some(link) = links.iter().find(|link| link.index == uplink.ifindex) else {
                 continue;
             };
             let port = link.active_port.or(uplink.active_port);
-            let failed_over = uplink.active_port.is_some() && uplink.active_port != port;
-            if due.contains(&name) || failed_over || notified.contains(&link.index) {
+            let has_moved = moved.contains(&link.index);
+            if uplink.active_port.is_some() && uplink.active_port != port && !has_moved {
+                awaited.insert(link.index);
+                continue;
+            }
+            if has_moved || due.contains(&name) {
                 if !link.has_carrier || link.dormant {
                     due.insert(name);
                     continue;
@@ -42,7 +48,7 @@ impl Vnet {
                 self.save()?;
             }
         }
-        Ok(())
+        Ok(awaited)
     }
 
     /// All addresses of an uplink's endpoints, each from the endpoint itself, so that it goes the way of its frames.

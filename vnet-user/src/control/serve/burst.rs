@@ -21,20 +21,28 @@ const UNTIL_NOTIFIED: Duration = Duration::from_secs(1);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Burst {
     /// Indexes of interfaces whose neighbours must learn anew how they are reached.
-    pub(super) notified: BTreeSet<u32>,
+    pub(super) moved: BTreeSet<u32>,
 }
 
 impl Burst {
-    /// Waits for the first change, and for those that come with it.
+    /// Waits for the first change, and for those that come with it. Of the interfaces in `awaited` it is known already
+    /// that they send by another port, but not yet whether they have told their neighbours.
     pub(super) async fn gather(
         changes: &mut LinkChanges,
         quiet: Duration,
+        awaited: BTreeSet<u32>,
     ) -> Result<Self, LinkError> {
-        let mut gathering = Gathering::begin(changes.next().await?, Instant::now());
+        let mut gathering = match awaited.is_empty() {
+            true => {
+                let first = changes.next().await?;
+                Gathering::begin(first, Instant::now())
+            }
+            false => Gathering::awaiting(awaited, Instant::now()),
+        };
         while let Ok(change) = timeout_at(gathering.end(quiet), changes.next()).await {
             gathering.add(change?, Instant::now());
         }
-        Ok(gathering.burst)
+        Ok(gathering.finish())
     }
 }
 
@@ -50,15 +58,19 @@ struct Gathering {
 
 impl Gathering {
     fn begin(change: LinkChange, now: Instant) -> Self {
-        let mut gathering = Self {
+        let mut gathering = Self::awaiting(BTreeSet::new(), now);
+        gathering.add(change, now);
+        gathering
+    }
+
+    fn awaiting(failed_over: BTreeSet<u32>, now: Instant) -> Self {
+        Self {
             burst: Burst::default(),
             first: now,
             last: now,
-            failed_over: BTreeSet::new(),
+            failed_over,
             last_failover: now,
-        };
-        gathering.add(change, now);
-        gathering
+        }
     }
 
     fn add(&mut self, change: LinkChange, now: Instant) {
@@ -66,15 +78,20 @@ impl Gathering {
         match change {
             LinkChange::NotifyPeers(index) => {
                 self.failed_over.remove(&index);
-                self.burst.notified.insert(index);
+                self.burst.moved.insert(index);
             }
-            // By itself it is no reason to announce: the pass sees that another port is active.
             LinkChange::Failover(index) => {
                 self.failed_over.insert(index);
                 self.last_failover = now;
             }
             LinkChange::Other => {}
         }
+    }
+
+    /// Bonds that have not told their neighbours by now won't (`num_grat_arp 0`, `balance-tlb`), and have moved all the same.
+    fn finish(mut self) -> Burst {
+        self.burst.moved.append(&mut self.failed_over);
+        self.burst
     }
 
     fn end(&self, quiet: Duration) -> Instant {
@@ -112,6 +129,16 @@ mod tests {
         assert_eq!(burst.end(QUIET), first + UNTIL_NOTIFIED);
         burst.add(LinkChange::NotifyPeers(7), first + 2 * STEP);
         assert_eq!(burst.end(QUIET), first + 2 * STEP + QUIET);
-        assert_eq!(burst.burst.notified, [7, 8].into());
+        assert_eq!(burst.finish().moved, [7, 8].into());
+    }
+
+    #[test]
+    fn a_bond_that_tells_nobody_has_moved_all_the_same() {
+        let first = Instant::now();
+        let mut burst = Gathering::awaiting([7, 9].into(), first);
+        assert_eq!(burst.end(QUIET), first + UNTIL_NOTIFIED);
+        burst.add(LinkChange::NotifyPeers(9), first + STEP);
+        assert_eq!(burst.end(QUIET), first + UNTIL_NOTIFIED);
+        assert_eq!(burst.finish().moved, [7, 9].into());
     }
 }
