@@ -127,6 +127,10 @@ pub fn to_listeners(ctx: &TcContext, place: Place, frame: &Frame) -> Listeners {
     let bytes = ctx.len();
     let mut any_flags = 0;
     for slot in 0..MAX_SOURCE_SLOTS as u32 {
+        // As in `Copies::send`: no more endpoints are on the segment.
+        if !config::has_crowd() && slot >= ROUND_SLOTS {
+            break;
+        }
         let Some(to) = tables::listener(place.segment, &frame.src, slot as u16) else {
             break;
         };
