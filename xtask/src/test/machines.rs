@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::libtest::{self, Executables, Tally};
-use super::runs::{MACHINES, Run};
+use super::runs::{MACHINES, Run, Tests};
 use crate::vm::initramfs;
 use crate::vm::kernel::{Flavour, Kernel};
 use crate::vm::qemu::{self, Job, Outcome};
@@ -60,16 +60,22 @@ pub fn run_all(
     full: bool,
 ) -> anyhow::Result<Vec<Finished>> {
     let mut queue = VecDeque::new();
-    for (index, (flavour, hook, endpoint_device, has_nics)) in MACHINES.into_iter().enumerate() {
-        let run = || Run::in_machine(&flavour, hook, endpoint_device, has_nics).all_of(full);
-        let executable = if has_nics {
-            &executables.nic
-        } else {
-            &executables.lab
+    for (index, machine) in MACHINES.iter().enumerate() {
+        let run = || Run::in_machine(machine).all_of(full);
+        let executable = match machine.tests {
+            Tests::Lab | Tests::Frames => &executables.lab,
+            Tests::Nics => &executables.nic,
         };
-        let parts = if has_nics || name.is_some() { 1 } else { PARTS };
+        let parts = match machine.tests {
+            Tests::Lab if name.is_none() => PARTS,
+            _ => 1,
+        };
         for part in 0..parts {
-            let tests = libtest::list(executable, name)?;
+            let mut tests = libtest::list(executable, name)?;
+            // What is asked for by name is wanted everywhere.
+            if name.is_none() {
+                tests = machine.tests.choose(tests)?;
+            }
             let tests: Vec<_> = tests.into_iter().skip(part).step_by(parts).collect();
             if name.is_some() && tests.is_empty() {
                 continue;
@@ -82,7 +88,7 @@ pub fn run_all(
             let part = (part, parts);
             let prepared = prepare(
                 workspace,
-                &flavour,
+                &machine.flavour,
                 run(),
                 executable,
                 &args,

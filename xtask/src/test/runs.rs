@@ -28,14 +28,81 @@ pub struct Run {
     pub full: bool,
 }
 
-/// The runs in virtual machines: kernel, hook, endpoint device, and whether it is the NIC test instead of the lab.
-pub const MACHINES: [(Flavour, &str, &str, bool); 5] = [
-    (LINUX_6_1, "clsact", "veth", false),
-    (LINUX_6_12, "tcx", "netkit", false),
-    (LINUX_6_12, "tcx", "veth", false),
-    (LINUX_6_1, "clsact", "veth", true),
-    (LINUX_6_12, "tcx", "veth", true),
+/// A run in a virtual machine.
+pub struct Machine {
+    pub flavour: Flavour,
+    hook: &'static str,
+    endpoint_device: &'static str,
+    pub tests: Tests,
+}
+
+/// Which tests a machine runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// The whole lab.
+    Lab,
+    /// Those of the lab that look at how frames come and go: how a kernel treats another device makes a difference there,
+    /// and not in what the control plane does.
+    Frames,
+    /// Those with emulated NICs, instead of the lab.
+    Nics,
+}
+
+/// Parts of the lab's names: the tests of [`Tests::Frames`].
+const FRAMES: [&str; 9] = [
+    "::oracle::",
+    "::broadcast::",
+    "::large_groups::",
+    "::offload::",
+    "::priority::",
+    "::segments::",
+    "::hostile::",
+    "::xdp_",
+    "::verifier::",
 ];
+
+impl Tests {
+    /// Which of the lab's or of the NICs' tests these are.
+    ///
+    /// # Errors
+    ///
+    /// When a part of the lab is named here that it does not have, so that a test that is renamed does not fall out.
+    pub fn choose(self, mut names: Vec<String>) -> anyhow::Result<Vec<String>> {
+        if self == Self::Frames {
+            for part in FRAMES {
+                anyhow::ensure!(
+                    names.iter().any(|name| name.contains(part)),
+                    "no test's name contains `{part}`, which `FRAMES` of xtask/src/test/runs.rs expects"
+                );
+            }
+            names.retain(|name| FRAMES.iter().any(|part| name.contains(part)));
+        }
+        Ok(names)
+    }
+}
+
+/// The machines, with each kernel, each hook and each endpoint device in one that runs the whole lab.
+pub const MACHINES: [Machine; 5] = [
+    machine(LINUX_6_1, "clsact", "veth", Tests::Lab),
+    machine(LINUX_6_12, "tcx", "netkit", Tests::Lab),
+    machine(LINUX_6_12, "tcx", "veth", Tests::Frames),
+    machine(LINUX_6_1, "clsact", "veth", Tests::Nics),
+    machine(LINUX_6_12, "tcx", "veth", Tests::Nics),
+];
+
+const fn machine(
+    flavour: Flavour,
+    hook: &'static str,
+    endpoint_device: &'static str,
+    tests: Tests,
+) -> Machine {
+    Machine {
+        flavour,
+        hook,
+        endpoint_device,
+        tests,
+    }
+}
 
 impl Run {
     /// The run on this machine's kernel, which is expected to have tcx from Linux 6.6 on.
@@ -65,20 +132,25 @@ impl Run {
     }
 
     /// One of [`MACHINES`].
-    pub fn in_machine(
-        flavour: &Flavour,
-        hook: &'static str,
-        endpoint_device: &'static str,
-        has_nics: bool,
-    ) -> Self {
-        let what = if has_nics { ", NIC drivers" } else { "" };
+    pub fn in_machine(machine: &Machine) -> Self {
+        let &Machine {
+            ref flavour,
+            hook,
+            endpoint_device,
+            tests,
+        } = machine;
+        let what = match tests {
+            Tests::Lab => "",
+            Tests::Frames => ", frames",
+            Tests::Nics => ", NIC drivers",
+        };
         Self {
             label: format!("{} {hook}+{endpoint_device}{what}", flavour.name),
             hook,
             endpoint_device,
             has_8021q: true,
             emulated: true,
-            has_nics,
+            has_nics: tests == Tests::Nics,
             full: false,
         }
     }
