@@ -184,4 +184,6 @@ impl Segment {
 }
 
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod tests;

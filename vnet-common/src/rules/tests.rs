@@ -1,101 +1,7 @@
 //! The rule table, case by case: what is sent, from where, and which way it goes.
 
-use super::*;
-use crate::{FIRST_QINQ_SEGMENT, Tag};
-
-const HOST: Mac = [2, 0, 0, 0, 0, 1];
-const A: Mac = [2, 0, 0, 0, 0, 0xa];
-const B: Mac = [2, 0, 0, 0, 0, 0xb];
-const P: Mac = [2, 0, 0, 0, 0, 0xc];
-const V: Mac = [2, 0, 0, 0, 0, 0xd];
-const S: Mac = [2, 0, 0, 0, 0, 0xe];
-const GATEWAY: Mac = [2, 0, 0, 0, 0, 0xf];
-const VIRTUAL: Mac = [0, 0, 0x5e, 0, 1, 1];
-const BROADCAST: Mac = [0xff; 6];
-const MULTICAST: Mac = [0x33, 0x33, 0, 0, 0, 1];
-
-const QINQ: u16 = FIRST_QINQ_SEGMENT;
-
-const SEGMENT: Segment = Segment {
-    flood_slots: 2,
-    relay_ifindex: 0,
-    passthru_ifindex: 0,
-    passthru_endpoint: 0,
-    passthru_flags: 0,
-};
-const A_UNTAGGED: Receiver = receiver(1, mode::BRIDGE);
-const A_200: Receiver = receiver(2, mode::BRIDGE);
-const B_200: Receiver = receiver(3, mode::BRIDGE);
-const P_200: Receiver = receiver(4, mode::PRIVATE);
-const V_200: Receiver = receiver(5, mode::VEPA);
-const S_200: Receiver = receiver(6, mode::SOURCE);
-const X_300: Receiver = receiver(7, mode::PASSTHRU);
-const A_QINQ: Receiver = receiver(8, mode::BRIDGE);
-
-const fn receiver(number: u16, mode: u8) -> Receiver {
-    Receiver {
-        ifindex: 10 + number as u32,
-        endpoint: number,
-        mode,
-        flags: 0,
-    }
-}
-
-/// A untagged; on VLAN 200 A (the same MAC) and B in bridge mode and one in each other mode but passthru; VLAN 201
-/// without endpoints; VLAN 300 in passthru; A on 802.1ad VLAN 100 with VLAN 60 inside.
-struct Lab;
-
-impl Tables for Lab {
-    fn fdb(&self, segment: u16, mac: &Mac) -> Option<Receiver> {
-        match (segment, *mac) {
-            (UNTAGGED, A) => Some(A_UNTAGGED),
-            (200, A) => Some(A_200),
-            (200, B) => Some(B_200),
-            (200, P) => Some(P_200),
-            (200, V) => Some(V_200),
-            (200, S) => Some(S_200),
-            (300, HOST) => Some(X_300),
-            (QINQ, A) => Some(A_QINQ),
-            _ => None,
-        }
-    }
-
-    fn segment(&self, segment: u16) -> Option<Segment> {
-        match segment {
-            UNTAGGED | 200 | 201 | QINQ => Some(SEGMENT),
-            300 => Some(Segment {
-                relay_ifindex: 0,
-                passthru_ifindex: X_300.ifindex,
-                passthru_endpoint: X_300.endpoint,
-                passthru_flags: 0,
-                ..SEGMENT
-            }),
-            _ => None,
-        }
-    }
-
-    fn qinq(&self, key: QinqKey) -> Option<u16> {
-        let known = QinqKey {
-            outer_ethertype: 0x88a8,
-            outer_vlan: 100,
-            vlan: 60,
-        };
-        (key == known).then_some(QINQ)
-    }
-
-    fn is_allowed(&self, endpoint: u16, mac: &Mac) -> bool {
-        (endpoint, *mac) == (1, VIRTUAL)
-    }
-}
-
-fn frame(src: Mac, dst: Mac, tag: Tag, inner: Tag) -> Frame {
-    Frame {
-        dst,
-        src,
-        tag,
-        inner,
-    }
-}
+use super::{lab::*, *};
+use crate::Tag;
 
 #[test]
 fn places() {
@@ -135,10 +41,10 @@ fn places() {
         ),
     ];
     for (what, tag, inner, expected) in cases {
-        let frame = frame(GATEWAY, A, tag, inner);
+        let frame = frame(FAR, A, tag, inner);
         assert_eq!(place(&frame, true, &Lab), expected, "{what}");
     }
-    let two = frame(GATEWAY, A, q(100), q(60));
+    let two = frame(FAR, A, q(100), q(60));
     assert_eq!(place(&two, false, &Lab), at(100, 1));
 }
 
@@ -155,39 +61,21 @@ fn frames_from_the_wire() {
     let unknown = HandOn(Reason::UnknownUnicast);
     let nobodys = HandOn(Reason::UnknownVlan);
     let cases = [
-        (
-            "unicast, untagged",
-            GATEWAY,
-            A,
-            UNTAGGED,
-            Deliver(A_UNTAGGED),
-        ),
-        ("unicast on a VLAN", GATEWAY, A, 200, Deliver(A_200)),
-        ("unicast behind two tags", GATEWAY, A, QINQ, Deliver(A_QINQ)),
-        ("private", GATEWAY, P, 200, Deliver(P_200)),
-        ("VEPA", GATEWAY, V, 200, Deliver(V_200)),
-        (
-            "source mode hears by its list alone",
-            GATEWAY,
-            S,
-            200,
-            unknown,
-        ),
-        ("a MAC of another VLAN", GATEWAY, B, 201, unknown),
-        ("a MAC of a VLAN, untagged", GATEWAY, B, UNTAGGED, unknown),
-        ("the host's own", GATEWAY, HOST, UNTAGGED, unknown),
-        ("a VLAN of nobody", GATEWAY, A, 7, nobodys),
-        (
-            "broadcast in a VLAN of nobody",
-            GATEWAY,
-            BROADCAST,
-            7,
-            nobodys,
-        ),
-        ("passthru, its own MAC", GATEWAY, HOST, 300, Deliver(X_300)),
-        ("passthru, any MAC", GATEWAY, B, 300, Deliver(X_300)),
-        ("broadcast", GATEWAY, BROADCAST, 200, all),
-        ("multicast", GATEWAY, MULTICAST, UNTAGGED, all),
+        ("unicast, untagged", FAR, A, UNTAGGED, Deliver(A_UNTAGGED)),
+        ("unicast on a VLAN", FAR, A, 200, Deliver(A_200)),
+        ("unicast behind two tags", FAR, A, QINQ, Deliver(A_QINQ)),
+        ("private", FAR, P, 200, Deliver(P_200)),
+        ("VEPA", FAR, V, 200, Deliver(V_200)),
+        ("source mode hears by its list alone", FAR, S, 200, unknown),
+        ("a MAC of another VLAN", FAR, B, 201, unknown),
+        ("a MAC of a VLAN, untagged", FAR, B, UNTAGGED, unknown),
+        ("the host's own", FAR, HOST, UNTAGGED, unknown),
+        ("a VLAN of nobody", FAR, A, 7, nobodys),
+        ("broadcast in a VLAN of nobody", FAR, BROADCAST, 7, nobodys),
+        ("passthru, its own MAC", FAR, HOST, 300, Deliver(X_300)),
+        ("passthru, any MAC", FAR, B, 300, Deliver(X_300)),
+        ("broadcast", FAR, BROADCAST, 200, all),
+        ("multicast", FAR, MULTICAST, UNTAGGED, all),
         (
             "a bridge endpoint's own broadcast, sent back",
             A,
@@ -237,7 +125,7 @@ fn frames_from_an_endpoint() {
         ("to a sibling", bridge(200), B, none, Ok(Deliver(B_200))),
         ("to a private one", bridge(200), P, none, Ok(ToWire)),
         ("to a VEPA one", bridge(200), V, none, Ok(ToWire)),
-        ("to the wire", bridge(200), GATEWAY, none, Ok(ToWire)),
+        ("to the wire", bridge(200), FAR, none, Ok(ToWire)),
         (
             "to a MAC of another segment",
             bridge(UNTAGGED),
@@ -280,20 +168,8 @@ fn frames_from_an_endpoint() {
             Tag::dot1ad(1),
             hop,
         ),
-        (
-            "priority tag",
-            bridge(UNTAGGED),
-            GATEWAY,
-            Tag::dot1q(0),
-            hop,
-        ),
-        (
-            "an inner tag in a VLAN",
-            bridge(200),
-            GATEWAY,
-            tag,
-            Ok(ToWire),
-        ),
+        ("priority tag", bridge(UNTAGGED), FAR, Tag::dot1q(0), hop),
+        ("an inner tag in a VLAN", bridge(200), FAR, tag, Ok(ToWire)),
         (
             "an inner tag to a sibling",
             bridge(200),
@@ -364,23 +240,23 @@ fn a_guarded_endpoint_sends_from_its_own_addresses_only() {
     let spoofed = Err(Reason::SourceNotAllowed);
     let guard = flags::GUARD_MAC;
     let cases = [
-        ("its own", guard, A, GATEWAY, Ok(FromEndpoint::ToWire)),
-        ("another", guard, B, GATEWAY, spoofed),
+        ("its own", guard, A, FAR, Ok(FromEndpoint::ToWire)),
+        ("another", guard, B, FAR, spoofed),
         ("another, to all", guard, B, BROADCAST, spoofed),
-        ("unguarded", 0, B, GATEWAY, Ok(FromEndpoint::ToWire)),
-        ("not on its list", guard, VIRTUAL, GATEWAY, spoofed),
+        ("unguarded", 0, B, FAR, Ok(FromEndpoint::ToWire)),
+        ("not on its list", guard, VIRTUAL, FAR, spoofed),
         (
             "on its list",
             guard | flags::EXTRA_MACS,
             VIRTUAL,
-            GATEWAY,
+            FAR,
             Ok(FromEndpoint::ToWire),
         ),
         (
             "not on its list either",
             guard | flags::EXTRA_MACS,
             B,
-            GATEWAY,
+            FAR,
             spoofed,
         ),
     ];

@@ -1,93 +1,7 @@
 //! What XDP decides, case by case.
 
 use super::*;
-use crate::{FIRST_QINQ_SEGMENT, QinqKey, Segment, UNTAGGED, rules::FromUplink};
-
-const HOST: Mac = [2, 0, 0, 0, 0, 1];
-const A: Mac = [2, 0, 0, 0, 0, 0xa];
-const S: Mac = [2, 0, 0, 0, 0, 0xe];
-const PRIORITY: Mac = [2, 0, 0, 0, 0, 0x1f];
-const FAR: Mac = [2, 0, 0, 0, 0, 0x77];
-const HEARD: Mac = [2, 0, 0, 0, 0, 0x78];
-const NOBODY: Mac = [2, 0, 0, 0, 0, 0x99];
-const BROADCAST: Mac = [0xff; 6];
-
-const QINQ: u16 = FIRST_QINQ_SEGMENT;
-
-const fn receiver(number: u16, mode: u8, flags: u8) -> Receiver {
-    Receiver {
-        ifindex: 10 + number as u32,
-        endpoint: number,
-        mode,
-        flags,
-    }
-}
-
-const A_UNTAGGED: Receiver = receiver(1, mode::BRIDGE, 0);
-const A_200: Receiver = receiver(2, mode::PRIVATE, 0);
-const S_200: Receiver = receiver(3, mode::SOURCE, 0);
-const PRIORITY_200: Receiver = receiver(4, mode::BRIDGE, flags::INGRESS_PRIORITY);
-const X_300: Receiver = receiver(5, mode::PASSTHRU, 0);
-const A_QINQ: Receiver = receiver(6, mode::VEPA, 0);
-
-/// A untagged, on VLAN 200 and on 802.1ad VLAN 100 with VLAN 60 inside; S on VLAN 200 in source mode, who hears HEARD; the
-/// host's own address in passthru on VLAN 300; and a VLAN 7 of the host's own.
-struct Lab;
-
-impl Tables for Lab {
-    fn fdb(&self, segment: u16, mac: &Mac) -> Option<Receiver> {
-        match (segment, *mac) {
-            (UNTAGGED, A) => Some(A_UNTAGGED),
-            (200, A) => Some(A_200),
-            (200, S) => Some(S_200),
-            (200, PRIORITY) => Some(PRIORITY_200),
-            (300, HOST) => Some(X_300),
-            (QINQ, A) => Some(A_QINQ),
-            _ => None,
-        }
-    }
-
-    fn segment(&self, segment: u16) -> Option<Segment> {
-        let passthru_ifindex = match segment {
-            UNTAGGED | 200 | QINQ => 0,
-            300 => X_300.ifindex,
-            _ => return None,
-        };
-        Some(Segment {
-            passthru_ifindex,
-            ..Segment::default()
-        })
-    }
-
-    fn qinq(&self, key: QinqKey) -> Option<u16> {
-        let known = QinqKey {
-            outer_ethertype: 0x88a8,
-            outer_vlan: 100,
-            vlan: 60,
-        };
-        (key == known).then_some(QINQ)
-    }
-
-    fn is_allowed(&self, _: u16, _: &Mac) -> bool {
-        false
-    }
-}
-
-impl HostTables for Lab {
-    fn is_known_vlan(&self, tag: Tag) -> bool {
-        let known = [Tag::dot1q(200), Tag::dot1q(300), Tag::dot1q(7)];
-        known.contains(&Tag::dot1q(tag.vlan())) && tag.ethertype == 0x8100
-            || tag == Tag::dot1ad(100)
-    }
-
-    fn is_hosts(&self, mac: &Mac) -> bool {
-        *mac == HOST
-    }
-
-    fn is_heard(&self, segment: u16, source: &Mac) -> bool {
-        (segment, *source) == (200, HEARD)
-    }
-}
+use crate::rules::{FromUplink, from_uplink, lab::*};
 
 const ALL: Powers = Powers {
     drops_unknown_vlan: true,
@@ -96,15 +10,6 @@ const ALL: Powers = Powers {
     has_qinq: true,
     has_source_mode: true,
 };
-
-fn frame(src: Mac, dst: Mac, tag: Tag, inner: Tag) -> Frame {
-    Frame {
-        dst,
-        src,
-        tag,
-        inner,
-    }
-}
 
 fn redirect(to: Receiver, tags: u8) -> Early {
     Early::Redirect { to, tags }
@@ -119,6 +24,8 @@ fn a_frame_goes_as_the_table_says() {
     let cases = [
         ("to A", FAR, A, none, none, redirect(A_UNTAGGED, 0)),
         ("to A on a VLAN", FAR, A, q(200), none, redirect(A_200, 1)),
+        ("to a private one", FAR, P, q(200), none, redirect(P_200, 1)),
+        ("to a VEPA one", FAR, V, q(200), none, redirect(V_200, 1)),
         (
             "a priority tag",
             FAR,
@@ -186,7 +93,7 @@ fn a_frame_goes_as_the_table_says() {
         (
             "the same to nobody",
             HEARD,
-            NOBODY,
+            STRANGER,
             q(200),
             none,
             Early::Pass,
@@ -211,19 +118,20 @@ fn a_frame_goes_as_the_table_says() {
         (
             "passthru, by another",
             FAR,
-            NOBODY,
+            STRANGER,
             q(300),
             none,
             Early::Pass,
         ),
         ("to the host", FAR, HOST, none, none, Early::Pass),
         ("to the host's VLAN", FAR, HOST, q(7), none, Early::Pass),
-        ("to nobody", FAR, NOBODY, none, none, unicast),
-        ("to nobody on a VLAN", FAR, NOBODY, q(200), none, unicast),
+        ("to nobody", FAR, STRANGER, none, none, unicast),
+        ("to nobody on a VLAN", FAR, STRANGER, q(200), none, unicast),
+        ("on a VLAN without endpoints", FAR, A, q(201), none, unicast),
         ("to A on the host's VLAN", FAR, A, q(7), none, unicast),
-        ("on an unknown VLAN", FAR, A, q(201), none, vlan),
-        ("to all there", FAR, BROADCAST, q(201), none, vlan),
-        ("the host there", FAR, HOST, q(201), none, vlan),
+        ("on an unknown VLAN", FAR, A, q(202), none, vlan),
+        ("to all there", FAR, BROADCAST, q(202), none, vlan),
+        ("the host there", FAR, HOST, q(202), none, vlan),
         (
             "802.1ad of that number",
             FAR,
@@ -263,8 +171,8 @@ fn a_frame_goes_as_the_table_says() {
 fn what_was_not_asked_for_passes() {
     let frames = [
         (frame(FAR, A, Tag::dot1q(200), Tag::NONE), "redirect"),
-        (frame(FAR, NOBODY, Tag::NONE, Tag::NONE), "unicast"),
-        (frame(FAR, BROADCAST, Tag::dot1q(201), Tag::NONE), "VLAN"),
+        (frame(FAR, STRANGER, Tag::NONE, Tag::NONE), "unicast"),
+        (frame(FAR, BROADCAST, Tag::dot1q(202), Tag::NONE), "VLAN"),
     ];
     for (frame, power) in frames {
         let without = Powers {
@@ -281,11 +189,12 @@ fn what_was_not_asked_for_passes() {
 /// Whoever XDP redirects to is who tc would have delivered to; and what it drops, tc would have handed on.
 #[test]
 fn tc_would_have_decided_the_same() {
-    let macs = [HOST, A, S, PRIORITY, NOBODY, BROADCAST];
+    let macs = [HOST, A, P, V, S, PRIORITY, STRANGER, BROADCAST];
     let tags = [
         Tag::NONE,
         Tag::dot1q(0),
         Tag::dot1q(200),
+        Tag::dot1q(201),
         Tag::dot1q(300),
         Tag::dot1ad(100),
     ];
@@ -294,8 +203,7 @@ fn tc_would_have_decided_the_same() {
             for inner in [Tag::NONE, Tag::dot1q(60)] {
                 let frame = frame(FAR, dst, tag, inner);
                 let place = place(&frame, true, &Lab);
-                let by_tc =
-                    place.map(|place| crate::rules::from_uplink(&frame, place.segment, &Lab));
+                let by_tc = place.map(|place| from_uplink(&frame, place.segment, &Lab));
                 match early(&frame, ALL, &Lab) {
                     Early::Redirect { to, .. } => {
                         assert_eq!(by_tc, Some(FromUplink::Deliver(to)), "{frame:?}");
