@@ -1,6 +1,6 @@
 //! Broadcast and multicast: to all of the segment, once, and to nobody else.
 
-use tests::{Container, Fixture, PATIENCE};
+use tests::{Container, Fixture, PATIENCE, Web};
 use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, PacketType, RawSocket};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
@@ -15,11 +15,14 @@ struct Segments {
 }
 
 fn segments() -> Segments {
-    let mut fixture = Fixture::attached();
-    fixture.network("web", "--vlan 200 --subnet 192.168.200.0/24");
+    let Web {
+        mut fixture,
+        containers: [a, b],
+        ..
+    } = Web::new();
     fixture.network("db", "--vlan 201 --subnet 192.168.201.0/24");
     fixture.network("pub", "--subnet 192.168.1.0/24");
-    let web = ["a", "b", "c"].map(|role| fixture.container(role, "web", ""));
+    let web = [a, b, fixture.container("c", "web", "")];
     let others = [
         fixture.container("d", "db", ""),
         fixture.container("e", "pub", ""),

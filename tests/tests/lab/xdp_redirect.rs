@@ -22,17 +22,29 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(options: &str) -> Self {
+    /// None with netkit endpoints.
+    fn new(options: &str) -> Option<Self> {
+        if has_netkit() {
+            return None;
+        }
         let fixture = Fixture::new();
         for netns in [fixture.host(), fixture.wire()] {
             silence(&netns);
         }
         clear_for_xdp(&fixture);
         attach_xdp(&fixture, options);
-        Self {
+        Some(Self {
             wire: fixture.wire_raw(),
             fixture,
-        }
+        })
+    }
+
+    /// With a container on VLAN 200.
+    fn with_container(options: &str) -> Option<(Self, Container)> {
+        let mut lab = Self::new(options)?;
+        lab.fixture.network("web", "--vlan 200");
+        let a = lab.container("a", "web", "");
+        Some((lab, a))
     }
 
     fn container(&mut self, role: &str, network: &str, options: &str) -> Container {
@@ -65,10 +77,9 @@ fn traffic(fixture: &Fixture, id: &str) -> (u64, u64) {
 
 #[test]
 fn unicast_goes_by_xdp_without_its_segments_tags() {
-    if has_netkit() {
+    let Some(mut lab) = Lab::new(REDIRECT) else {
         return;
-    }
-    let mut lab = Lab::new(REDIRECT);
+    };
     lab.fixture.network("web", "--vlan 200");
     lab.fixture.network("pub", "");
     lab.fixture.network("two", "--outer-vlan 100 --vlan 60");
@@ -108,10 +119,9 @@ fn unicast_goes_by_xdp_without_its_segments_tags() {
 
 #[test]
 fn what_does_not_fit_comes_by_tc() {
-    if has_netkit() {
+    let Some(mut lab) = Lab::new(REDIRECT) else {
         return;
-    }
-    let mut lab = Lab::new(REDIRECT);
+    };
     lab.fixture
         .network("qos", "--vlan 200 --ingress-qos-map 3:5");
     lab.fixture.network("small", "--vlan 201 --mtu 1000");
@@ -135,13 +145,10 @@ fn what_does_not_fit_comes_by_tc() {
 
 #[test]
 fn a_frame_that_is_heard_in_source_mode_goes_to_all_who_get_it() {
-    if has_netkit() {
+    let Some((mut lab, a)) = Lab::with_container(REDIRECT) else {
         return;
-    }
-    let mut lab = Lab::new(REDIRECT);
-    lab.fixture.network("web", "--vlan 200");
+    };
     lab.fixture.network("ears", "--vlan 200 --mode source");
-    let a = lab.container("a", "web", "");
     let s = lab.container("s", "ears", &format!("--source {HEARD}"));
     let ears = RawSocket::open(&s.netns, "eth0").unwrap();
     let frame = EthernetFrame::experiment(a.mac, HEARD, "to a container");
@@ -152,14 +159,10 @@ fn a_frame_that_is_heard_in_source_mode_goes_to_all_who_get_it() {
 
 #[test]
 fn redirect_filters_too() {
-    if has_netkit() {
+    let options = format!("{REDIRECT} --unknown-vlan drop --unknown-unicast drop");
+    let Some((lab, a)) = Lab::with_container(&options) else {
         return;
-    }
-    let mut lab = Lab::new(&format!(
-        "{REDIRECT} --unknown-vlan drop --unknown-unicast drop"
-    ));
-    lab.fixture.network("web", "--vlan 200");
-    let a = lab.container("a", "web", "");
+    };
     assert!(lab.comes_by_xdp(to(a.mac).tagged(200, 0), &a, &to(a.mac)));
     lab.wire.send(&to(a.mac).tagged(201, 0)).unwrap();
     lab.wire.send(&to(FAR).tagged(200, 0)).unwrap();
@@ -169,12 +172,9 @@ fn redirect_filters_too() {
 
 #[test]
 fn a_living_uplink_goes_over_to_redirect_and_back() {
-    if has_netkit() {
+    let Some((lab, a)) = Lab::with_container("") else {
         return;
-    }
-    let mut lab = Lab::new("");
-    lab.fixture.network("web", "--vlan 200");
-    let a = lab.container("a", "web", "");
+    };
     let gro = |on: bool| {
         let shown = a.netns.sh("ethtool -k eth0").unwrap();
         let wanted = format!("generic-receive-offload: {}", if on { "on" } else { "off" });
@@ -245,12 +245,9 @@ fn what_would_break_traffic_is_refused() {
 
 #[test]
 fn an_af_xdp_socket_in_a_container_receives() {
-    if has_netkit() {
+    let Some((lab, a)) = Lab::with_container(REDIRECT) else {
         return;
-    }
-    let mut lab = Lab::new(REDIRECT);
-    lab.fixture.network("web", "--vlan 200");
-    let a = lab.container("a", "web", "");
+    };
     let socket = AfXdp::open(&a.netns, "eth0");
     for number in 0..500 {
         let frame = EthernetFrame::experiment(a.mac, FAR, &format!("number {number}."));
@@ -262,12 +259,9 @@ fn an_af_xdp_socket_in_a_container_receives() {
 
 #[test]
 fn a_flood_by_xdp_is_accounted_for() {
-    if has_netkit() {
+    let Some((lab, a)) = Lab::with_container(REDIRECT) else {
         return;
-    }
-    let mut lab = Lab::new(REDIRECT);
-    lab.fixture.network("web", "--vlan 200");
-    let a = lab.container("a", "web", "");
+    };
     let frames: u64 = if expected::is_emulated() {
         5_000
     } else {
