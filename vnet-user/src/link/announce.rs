@@ -65,17 +65,18 @@ impl Drop for Announced {
     }
 }
 
-/// Announces all addresses of an interface, in the calling thread's namespace.
+/// Announces all addresses of an interface, in the calling thread's namespace, whose name is `netns`.
 ///
 /// # Errors
 ///
 /// What the kernel says.
-pub async fn announce(netlink: &Netlink, link: &Link) -> Result<Announced, LinkError> {
+pub async fn announce(netlink: &Netlink, netns: &str, link: &Link) -> Result<Announced, LinkError> {
     if !link.up {
         return Ok(Announced::default());
     }
     wait_until_running(netlink, link).await?;
     let failed = |source| LinkError::Announce {
+        netns: netns.to_owned(),
         ifname: link.name.clone(),
         source,
     };

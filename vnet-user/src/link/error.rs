@@ -26,8 +26,9 @@ pub enum LinkError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot announce the addresses of {ifname:?}")]
+    #[error("cannot announce the addresses of {ifname:?} in network namespace {netns:?}")]
     Announce {
+        netns: String,
         ifname: String,
         #[source]
         source: io::Error,

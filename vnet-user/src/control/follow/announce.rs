@@ -82,7 +82,7 @@ impl Vnet {
         };
         let announced =
             at_container_end(endpoint, &host, |netlink: Netlink, link: Link| async move {
-                announce(&netlink, &link).await
+                announce(&netlink, &endpoint.netns, &link).await
             })?;
         Ok(announced.unwrap_or_default())
     }
