@@ -6,11 +6,17 @@ use crate::{maps::MAX_FLOOD_SLOTS, rules::NOBODY};
 /// CPU's backlog takes 1000 (`netdev_max_backlog`): so each may put fifteen there at once, of which one is for the next round.
 pub const ROUND_SLOTS: u32 = 8;
 
+/// Of a frame that has come by no tag, from a sibling: no map names it.
+pub const NO_PCP: u16 = 8;
+
 /// No frame from a container has a mark, which the kernel clears on its way out of the namespace.
 const IS_ROUND: u32 = 1 << 31;
 const SEGMENT_BITS: u32 = 13;
 const ROUND_BITS: u32 = 6;
 const MODES_BITS: u32 = 5;
+const PCP_BITS: u32 = 4;
+const MODES_SHIFT: u32 = SEGMENT_BITS + ROUND_BITS;
+const PCP_SHIFT: u32 = MODES_SHIFT + MODES_BITS;
 const EXCEPT_BITS: u32 = 13;
 const EXCEPT_NOBODY: u32 = mask(EXCEPT_BITS);
 
@@ -31,7 +37,7 @@ pub struct Round {
     pub modes: u8,
     /// The endpoint that gets none.
     pub except: u16,
-    /// The frame's priority code point.
+    /// The frame's priority code point, or [`NO_PCP`].
     pub pcp: u16,
 }
 
@@ -42,13 +48,14 @@ impl Round {
         IS_ROUND
             | self.segment as u32
             | (self.slot / ROUND_SLOTS) << SEGMENT_BITS
-            | (self.modes as u32) << (SEGMENT_BITS + ROUND_BITS)
+            | (self.modes as u32) << MODES_SHIFT
+            | (self.pcp as u32) << PCP_SHIFT
     }
 
     /// To stand in `skb->tc_index`.
     #[inline(always)]
     pub const fn tc_index(&self) -> u32 {
-        self.except as u32 & EXCEPT_NOBODY | (self.pcp as u32) << EXCEPT_BITS
+        self.except as u32 & EXCEPT_NOBODY
     }
 
     /// True for the mark of a round.
@@ -64,13 +71,13 @@ impl Round {
         Self {
             segment: (mark & mask(SEGMENT_BITS)) as u16,
             slot: (mark >> SEGMENT_BITS & mask(ROUND_BITS)) * ROUND_SLOTS,
-            modes: (mark >> (SEGMENT_BITS + ROUND_BITS) & mask(MODES_BITS)) as u8,
+            modes: (mark >> MODES_SHIFT & mask(MODES_BITS)) as u8,
             except: if except == EXCEPT_NOBODY {
                 NOBODY
             } else {
                 except as u16
             },
-            pcp: (tc_index >> EXCEPT_BITS) as u16,
+            pcp: (mark >> PCP_SHIFT & mask(PCP_BITS)) as u16,
         }
     }
 }
@@ -92,7 +99,7 @@ mod tests {
                 MAX_ENDPOINTS as u16 - 1,
                 7,
             ),
-            (200, 64, mode::VEPA | mode::BRIDGE, 0, 3),
+            (200, 64, mode::VEPA | mode::BRIDGE, 0, NO_PCP),
         ] {
             let round = Round {
                 segment,

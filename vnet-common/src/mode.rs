@@ -1,7 +1,7 @@
 //! How endpoints of a network see each other: the modes of the kernel's macvlan, one bit each, with its values
 //! (`enum macvlan_mode`, `include/uapi/linux/if_link.h`).
 
-/// Endpoints talk to the wire only, and not to each other even if the switch sends their frames back.
+/// Endpoints send to the wire only, and their broadcasts do not come to each other even if the switch sends them back.
 pub const PRIVATE: u8 = 1;
 /// Endpoints reach each other by a switch that sends their frames back (IEEE 802.1Qbg).
 pub const VEPA: u8 = 2;

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_F_INGRESS, helpers::bpf_redirect, programs::TcContext};
 use vnet_common::{
     Endpoint, Frame, MAX_FLOOD_SLOTS, MAX_SOURCE_SLOTS, Mac, Reason, Receiver, Segment,
-    crowd::{ROUND_SLOTS, Round},
+    crowd::{NO_PCP, ROUND_SLOTS, Round},
     flags, mode,
     rules::{Place, Tables as _},
 };
@@ -92,7 +92,8 @@ pub fn to_siblings(ctx: &TcContext, sender: &Endpoint, segment: Segment, dst: &M
             slot: 0,
             modes: mode::BRIDGE,
             except: sender.endpoint,
-            pcp: 0,
+            // To a sibling no priority goes (`____dev_forward_skb`), not even that of code point 0.
+            pcp: NO_PCP,
         },
         slots: segment.flood_slots,
         audience: multicast::audience(ctx, sender.segment, dst),

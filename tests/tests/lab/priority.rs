@@ -4,7 +4,7 @@ use tests::{Fixture, PATIENCE, expected, hear_only, mac_of};
 use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, RawSocket};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
-const INGRESS: [(&str, u32); 2] = [("3", 5), ("4", 32766)];
+const INGRESS: [(&str, u32); 3] = [("0", 2), ("3", 5), ("4", 32766)];
 const EGRESS: [(u32, u8); 3] = [(5, 3), (6, 7), (32766, 1)];
 
 /// What carries the frames.
