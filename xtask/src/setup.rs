@@ -3,6 +3,8 @@
 //! Each step first looks whether there is anything to do, says what it does and why, and where it cannot act ends with
 //! the command to run by hand.
 
+pub mod debian;
+pub mod docker;
 mod packages;
 mod rust;
 
@@ -40,6 +42,9 @@ pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::
     }
     if purpose >= Purpose::Test {
         packages::install(packages::FOR_TEST)?;
+        for engine in &docker::ENGINES {
+            docker::fetch(workspace, engine)?;
+        }
     }
     if with_vm {
         packages::install(packages::FOR_VM)?;

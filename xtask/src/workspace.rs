@@ -61,4 +61,9 @@ impl Workspace {
     pub fn vm(&self) -> PathBuf {
         self.target.join("vm")
     }
+
+    /// Docker engines, one directory for each suite.
+    pub fn docker(&self) -> PathBuf {
+        self.target.join("docker")
+    }
 }

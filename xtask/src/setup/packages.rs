@@ -8,9 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use super::debian::KEYRING;
 use super::step;
 use crate::tools;
-use crate::vm::kernel::KEYRING;
 
 /// One thing the machine must have.
 pub struct Need {
@@ -102,6 +102,16 @@ pub const FOR_TEST: &[Need] = &[
         "dnsmasq-base",
         "the tests' servers hand out addresses with it",
     ),
+    file(
+        KEYRING,
+        "debian-archive-keyring",
+        "the packages of Docker and of kernels are checked with it",
+    ),
+    program(
+        "nsenter",
+        "util-linux",
+        "the tests run commands beside a Docker engine with it",
+    ),
 ];
 
 /// To run the tests on other kernels.
@@ -110,11 +120,6 @@ pub const FOR_VM: &[Need] = &[
         "qemu-system-x86_64",
         "qemu-system-x86",
         "runs other kernels",
-    ),
-    file(
-        KEYRING,
-        "debian-archive-keyring",
-        "the kernels' packages are checked with it",
     ),
     program("depmod", "kmod", "finds which modules a kernel needs"),
     program("cpio", "cpio", "packs the initramfs"),
