@@ -6,6 +6,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `VNET_BIN` | the `vnet-user` binary to test; needed |
+//! | `VNET_DOCKER` | for `docker.rs`: the directory of Docker engines, one for each suite |
 //! | `VNET_EXPECT_HOOK` | `tcx` or `clsact`: what `attach` must choose |
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
 //! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices; it must have ipvlan and bonds, too |
@@ -24,6 +25,7 @@ mod announcement;
 mod burst;
 mod datagrams;
 mod dice;
+mod docker;
 mod eventually;
 mod exchange;
 pub mod expected;
@@ -54,6 +56,7 @@ pub use announcement::{announces_ipv4, announces_ipv6, announces_router};
 pub use burst::burst;
 pub use datagrams::GroupMember;
 pub use dice::Dice;
+pub use docker::{Docker, Engine};
 pub use eventually::eventually;
 pub use exchange::{Party, exchange};
 pub use features::active_features;

@@ -5,6 +5,7 @@ mod machines;
 mod runs;
 mod summary;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -91,7 +92,9 @@ impl Session<'_> {
         self.required("build vnet-user", build::vnet_user)?;
         let executables = self.required("build the integration tests", libtest::build)?;
         self.tests_of_the_lab(&executables)?;
-        self.host(&executables)?;
+        let run = Run::host()?;
+        self.host(&executables.lab, &run, &run.label)?;
+        self.host(&executables.docker, &run, "Docker engines (this machine)")?;
         if !self.options.no_vm {
             begin("virtual machines");
             let name = self.options.name.as_deref();
@@ -182,16 +185,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The lab on this machine's own kernel.
-    fn host(&mut self, executables: &Executables) -> anyhow::Result<()> {
+    /// The tests of one executable on this machine's own kernel.
+    fn host(&mut self, executable: &Path, run: &Run, label: &str) -> anyhow::Result<()> {
         let name = self.options.name.as_deref();
-        let expected = libtest::count(&executables.lab, name)?;
+        let expected = libtest::count(executable, name)?;
         if name.is_some() && expected == 0 {
             return Ok(());
         }
-        let run = Run::host()?;
-        let start = begin(&run.label);
-        let mut command = Command::new(&executables.lab);
+        let start = begin(label);
+        let mut command = Command::new(executable);
         command
             .current_dir(self.workspace.root().join("tests"))
             .envs(run.environment(self.workspace))
@@ -204,12 +206,11 @@ impl Session<'_> {
             .args(libtest::filter_args(name));
         let (status, output) = tools::tee(&mut command)?;
         self.finish(
-            &run.label,
+            label,
             start,
             Tally::of_run(&output, expected, status.success()),
         );
-        self.summary
-            .add_figures(&run.label, libtest::figures(&output));
+        self.summary.add_figures(label, libtest::figures(&output));
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub struct Executables {
     pub lab: PathBuf,
     /// `tests/tests/nic`: real NIC drivers; runs only where there are emulated NICs.
     pub nic: PathBuf,
+    /// `tests/tests/docker`: real Docker engines; runs on this machine only.
+    pub docker: PathBuf,
     /// The unit tests of the package's library, if it has one.
     pub library: Option<PathBuf>,
 }
@@ -39,6 +41,7 @@ pub fn build(workspace: &Workspace) -> anyhow::Result<Executables> {
     Ok(Executables {
         lab: find("lab")?,
         nic: find("nic")?,
+        docker: find("docker")?,
         library: executable(&messages, "lib", None),
     })
 }
