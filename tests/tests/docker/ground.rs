@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use serde_json::Value;
 use tests::{Docker, Engine, Fixture, PATIENCE, eventually, figure};
 use vnet_user::lab::probe;
 
@@ -29,6 +30,29 @@ fn a_container_outlives_the_daemon_of_docker_20_10() {
 #[test]
 fn a_container_outlives_the_daemon_of_docker_26_1() {
     a_container_outlives_the_daemon(Engine::Trixie);
+}
+
+/// A plugin has to run before dockerd starts, and after it has ended.
+#[test]
+fn vnet_runs_beside_an_engine() {
+    let fixture = Fixture::attached();
+    let socket = "/run/docker/plugins/vnet.sock";
+    let [one, other] = [Engine::Bookworm, Engine::Trixie]
+        .map(|engine| Docker::prepare(&fixture.host(), engine, ""));
+    let run = |docker: &Docker, program: &str, argument: &str| {
+        let mut command = docker.command(Path::new(program));
+        command.arg(argument).status().unwrap().success()
+    };
+    assert!(run(&one, "touch", socket));
+    assert!(run(&one, "ls", socket));
+    assert!(!run(&other, "ls", socket), "it must be the engine's own");
+    assert!(!Path::new(socket).exists());
+    for docker in [&one, &other] {
+        let mut vnet = fixture.vnet.command_under(&docker.enter(), "show --json");
+        let output = vnet.output().unwrap();
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(shown, fixture.show(), "the same pins, the same state");
+    }
 }
 
 /// A panic is how a test fails: it must leave no more than one that passes.
