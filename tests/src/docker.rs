@@ -1,6 +1,7 @@
 //! [`Docker`]: a real Docker engine in a lab's host.
 
 mod holder;
+mod host;
 mod image;
 
 use std::{
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use vnet_user::lab::Netns;
 
 use self::holder::Holder;
+pub use self::host::DockerHost;
 use crate::PATIENCE;
 
 /// What the names of the tests' files begin with; what is left after SIGKILL is swept by it.
@@ -180,15 +182,26 @@ impl Docker {
 
     fn end_daemon(&mut self, signal: Signal) {
         let pid = self.daemon.take().expect("dockerd runs");
+        let containerd = self.containerd();
         kill(pid, signal).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        while !has_ended(pid) {
+        // The next dockerd takes a containerd that is ending for one that runs, and waits for it in vain.
+        while ![Some(pid), containerd].into_iter().flatten().all(has_ended) {
             let late = Instant::now() > deadline;
             assert!(!late, "{signal} did not end it; its log: {}", self.log());
             thread::sleep(Duration::from_millis(10));
         }
         // As long as nobody has asked for its status, the next one takes it for running. The status itself is no matter.
         self.holder.run(&format!("wait {pid}; true"));
+    }
+
+    /// The containerd that dockerd has started.
+    fn containerd(&mut self) -> Option<Pid> {
+        let file = self.directory().join("exec/containerd/containerd.pid");
+        // There is no end of line in it.
+        let line = format!("echo $(cat {} 2>/dev/null)", file.display());
+        let pid = self.holder.run(&line).trim().parse().ok()?;
+        Some(Pid::from_raw(pid))
     }
 
     /// Runs `docker` with these arguments, split at white space, and returns what it printed.

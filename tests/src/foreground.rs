@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::Child,
+    process::{Child, Command},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Receiver},
@@ -34,7 +34,16 @@ impl Foreground {
     ///
     /// When it prints none.
     pub fn start(fixture: &Fixture, arguments: &str) -> (Self, String) {
-        let mut child = fixture.vnet.command(arguments).spawn().unwrap();
+        Self::of(fixture.vnet.command(arguments), arguments)
+    }
+
+    /// The same of a command that is made up already; `arguments` for what is said when it fails.
+    ///
+    /// # Panics
+    ///
+    /// When it prints none.
+    pub fn of(mut command: Command, arguments: &str) -> (Self, String) {
+        let mut child = command.spawn().unwrap();
         let (sender, stdout) = mpsc::channel();
         let out = child.stdout.take().unwrap();
         thread::spawn(move || {

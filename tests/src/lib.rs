@@ -23,6 +23,7 @@
 mod af_xdp;
 mod announcement;
 mod burst;
+pub mod caller;
 mod datagrams;
 mod dice;
 mod docker;
@@ -56,7 +57,7 @@ pub use announcement::{announces_ipv4, announces_ipv6, announces_router};
 pub use burst::burst;
 pub use datagrams::GroupMember;
 pub use dice::Dice;
-pub use docker::{Docker, Engine};
+pub use docker::{Docker, DockerHost, Engine};
 pub use eventually::eventually;
 pub use exchange::{Party, exchange};
 pub use features::active_features;

@@ -16,8 +16,17 @@ impl Watching {
     ///
     /// When it does not.
     pub fn start(fixture: &Fixture) -> Self {
-        let (process, first) = Foreground::start(fixture, "serve");
-        assert_eq!(first, "watching enp0s8", "{:?}", process.stderr());
+        Self::start_with(fixture, "watching enp0s8")
+    }
+
+    /// The same where other uplinks are watched, or none.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say `first`.
+    pub fn start_with(fixture: &Fixture, first: &str) -> Self {
+        let (process, said) = Foreground::start(fixture, "serve");
+        assert_eq!(said, first, "{:?}", process.stderr());
         Self { process }
     }
 

@@ -9,4 +9,7 @@
 
 mod docker {
     mod ground;
+    mod options;
+    mod restarts;
+    mod scenarios;
 }

@@ -17,6 +17,7 @@ mod lab {
     mod crash;
     mod crowd;
     mod dhcp;
+    mod driver;
     mod follow;
     mod ground;
     mod handed_on;

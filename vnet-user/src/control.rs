@@ -8,6 +8,7 @@ mod container_end;
 mod container_programs;
 mod detach;
 mod device;
+pub mod docker;
 pub mod endpoint;
 mod error;
 mod follow;

@@ -1,6 +1,7 @@
 //! What is wanted, and whether it may be: pure, no I/O.
 
 mod address;
+pub mod docker;
 pub mod endpoint;
 pub mod mac;
 pub mod mode;

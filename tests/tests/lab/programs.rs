@@ -80,7 +80,7 @@ impl Loaded {
             ..EndpointRequest::in_network("lan", "c1")
         };
         let host = HostOnSegment {
-            mac: MacAddr::try_from(THEIRS).unwrap(),
+            mac: MacAddr::try_from(THEIRS).ok(),
             addresses: [].into(),
         };
         let mut endpoint = request.plan(&state, &host, [0; 4]).unwrap();

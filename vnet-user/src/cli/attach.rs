@@ -8,7 +8,7 @@ use super::{open, output::Format, xdp::XdpArgs};
 use crate::{
     control::{
         Dirs,
-        attach::{AttachOptions, Attached, News},
+        attach::{Asker, AttachOptions, Attached, News},
     },
     interrupt::Interrupt,
     model::{state::EndpointDevice, xdp::Xdp},
@@ -117,6 +117,7 @@ impl AttachArgs {
         } = self;
         let log_level = LevelFilter::from(log_level);
         let options = AttachOptions {
+            asker: Asker::User,
             endpoint_device: match endpoint_device {
                 DeviceArg::Auto => None,
                 DeviceArg::Netkit => Some(EndpointDevice::Netkit),

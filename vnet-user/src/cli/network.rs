@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Context as _;
-use clap::{ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use super::{
@@ -13,9 +13,9 @@ use super::{
 use crate::{
     control::{Dirs, Vnet, status::NetworkStatus},
     model::{
-        EgressMap, Guard, IngressMap, MacAddr, Mode, Network, NetworkRequest, OuterProtocol,
-        Parent, VlanId, network::NetworkChange, parent::SegmentOptions,
+        EgressMap, Guard, IngressMap, Mode, Network, NetworkRequest, Parent, network::NetworkChange,
     },
+    options::NetworkOptions,
 };
 
 #[derive(Debug, Subcommand)]
@@ -61,45 +61,14 @@ pub struct CreateArgs {
     /// `--outer-vlan 100 --vlan 60`. Neither makes an interface.
     #[arg(long)]
     parent: String,
-    /// The VLAN id; without it the network is untagged.
-    #[arg(long, value_name = "1-4094")]
-    vlan: Option<VlanId>,
-    /// The VLAN id of a tag outside of it (QinQ).
-    #[arg(long, value_name = "1-4094")]
-    outer_vlan: Option<VlanId>,
-    /// The outer tag's protocol: 802.1ad or 802.1q.
-    #[arg(long, default_value = "802.1ad", value_name = "PROTOCOL")]
-    outer_protocol: OuterProtocol,
-    /// How endpoints see each other, as with macvlan: bridge, private, vepa, passthru, source.
-    #[arg(long, default_value = "bridge")]
-    mode: Mode,
-    /// Which source addresses endpoints may send from: mac is their own, off any. The default is mac, in passthru off.
-    #[arg(long)]
-    guard: Option<Guard>,
-    /// An address that endpoints may send from beside their own, such as VRRP's; may be repeated.
-    #[arg(long = "allow-mac", value_name = "MAC")]
-    allowed_macs: Vec<MacAddr>,
-    /// In source mode: what an endpoint hears goes nowhere else, not to the host either.
-    #[arg(long)]
-    nodst: bool,
-    /// Multicast goes only to endpoints that asked for it by IGMP or MLD, while a querier is heard.
-    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
-    multicast_snooping: bool,
-    /// What a tag's priority (PCP) becomes in the container (`skb->priority`), as with VLAN devices: pairs such as 3:5,4:6.
-    #[arg(long, default_value = "none", value_name = "FROM:TO,…")]
-    ingress_qos_map: IngressMap,
-    /// What the priority of a container's frame becomes in the tag, as with VLAN devices: pairs such as 5:3,6:4.
-    #[arg(long, default_value = "none", value_name = "FROM:TO,…")]
-    egress_qos_map: EgressMap,
+    #[command(flatten)]
+    options: NetworkOptions,
     /// A subnet of the network; may be repeated.
     #[arg(long = "subnet", value_name = "CIDR", value_parser = subnet)]
     subnets: Vec<IpNet>,
     /// The default gateway, one of each family.
     #[arg(long = "gateway", value_name = "IP")]
     gateways: Vec<IpAddr>,
-    /// The endpoints' MTU in bytes, where it is not the NIC's (with two tags: 4 less).
-    #[arg(long, value_name = "BYTES")]
-    mtu: Option<u32>,
     #[command(flatten)]
     format: Format,
 }
@@ -175,43 +144,19 @@ impl CreateArgs {
         let Self {
             name,
             parent,
-            vlan,
-            outer_vlan,
-            outer_protocol,
-            mode,
-            guard,
-            allowed_macs,
-            nodst,
-            multicast_snooping,
-            ingress_qos_map,
-            egress_qos_map,
+            options,
             subnets,
             gateways,
-            mtu,
             format,
         } = self;
         let mut vnet = open(dirs).await?;
         let attached = |name: &str| vnet.state().uplinks.contains_key(name);
-        let options = SegmentOptions {
-            vlan,
-            outer_vlan,
-            outer_protocol,
-        };
-        let Parent { uplink, segment } = Parent::parse(&parent, options, attached)?;
-        let uplink = vnet.uplink_name(&uplink).await?;
+        let mut parent = Parent::parse(&parent, options.segment(), attached)?;
+        parent.uplink = vnet.uplink_name(&parent.uplink).await?;
         let network = Network {
-            segment,
-            mode,
-            guard: guard.unwrap_or(mode.default_guard()),
-            allowed_macs: allowed_macs.into_iter().collect(),
-            nodst,
-            multicast_snooping,
-            ingress_qos_map,
-            egress_qos_map,
             subnets,
             gateways,
-            mtu,
-            ..Network::on(&uplink)
+            ..options.network(&parent)
         };
         let request = NetworkRequest {
             name: name.clone(),

@@ -1,6 +1,9 @@
 //! `vnet-user serve`.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::Args;
 use sd_notify::NotifyState;
@@ -12,12 +15,21 @@ use crate::{
         Dirs, privilege,
         serve::{Burst, Watcher},
     },
+    docker::{driver, socket::Calls},
     interrupt::Interrupt,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: vnet-user serve")]
 pub struct ServeArgs {
+    /// Where Docker calls its network driver `vnet`.
+    #[arg(
+        long,
+        env = "VNET_DOCKER_SOCKET",
+        default_value = "/run/docker/plugins/vnet.sock",
+        value_name = "PATH"
+    )]
+    docker_socket: PathBuf,
     #[command(flatten)]
     format: Format,
 }
@@ -30,13 +42,17 @@ struct ServeReport {
 
 impl ServeArgs {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
-        let Self { format } = self;
+        let Self {
+            docker_socket,
+            format,
+        } = self;
         privilege::check()?;
         // Before the line is printed: who has read it may end this at once.
         let mut interrupt = Interrupt::listen()?;
         let mut watcher = Watcher::begin(dirs)?;
         let first = watcher.pass(&Burst::default()).await?;
         say(&first.news);
+        let mut calls = Calls::listen(&docker_socket)?;
         let report = ServeReport {
             uplinks: first.uplinks,
         };
@@ -47,13 +63,17 @@ impl ServeArgs {
         // Where systemd does not wait for it, there is nobody to tell.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let watched = loop {
-            let burst = tokio::select! {
-                burst = watcher.changed() => burst,
+            tokio::select! {
+                burst = watcher.changed() => match burst {
+                    Ok(burst) => say(&watcher.try_pass(&burst).await),
+                    Err(error) => break Err(error),
+                },
+                Some(call) = calls.next() => {
+                    let (answer, news) = driver::answer(dirs, &call.method, &call.body).await;
+                    call.answer(answer);
+                    say(&news);
+                }
                 () = interrupt.wait() => break Ok(()),
-            };
-            match burst {
-                Ok(burst) => say(&watcher.try_pass(&burst).await),
-                Err(error) => break Err(error),
             }
         };
         let _ = sd_notify::notify(&[NotifyState::Stopping]);

@@ -15,10 +15,22 @@ use crate::{
 /// How to attach.
 #[derive(Clone, Copy, Debug)]
 pub struct AttachOptions {
+    pub asker: Asker,
     /// `None` takes netkit where it works, else veth.
     pub endpoint_device: Option<EndpointDevice>,
     pub xdp: XdpChoice,
     pub log_level: log::LevelFilter,
+}
+
+/// Who wants it attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// It stays attached until the user detaches it.
+    User,
+    /// It is detached after Docker's last network on it.
+    Docker,
+    /// Whoever it was before.
+    Same,
 }
 
 /// What an attach came to.
@@ -67,6 +79,10 @@ impl Vnet {
         let asked = device.unwrap_or(EndpointDevice::Veth);
         if self.is_attached(&link).await? {
             let xdp = self.plan_xdp(&link, options.xdp, asked).await?;
+            if options.asker == Asker::User {
+                self.uplink_mut(&link.name)?.for_docker = false;
+                self.save()?;
+            }
             return self.refresh(&link, options.log_level, xdp).await;
         }
         let xdp = self.plan_xdp(&link, options.xdp, asked).await?;
@@ -74,7 +90,7 @@ impl Vnet {
         let device = device.or(xdp.as_ref().filter(|xdp| xdp.redirects()).map(|_| asked));
         let pins = self.pins(&link.name);
         pins.check()?;
-        let before = self.begin(&link, xdp)?;
+        let before = self.begin(&link, xdp, options.asker)?;
         let result = self.set_up(&link, device, options).await;
         if result.is_err() {
             let undone = self.undo_attach(&link.name, before).await;
@@ -177,7 +193,12 @@ impl Vnet {
     }
 
     /// Writes down what is coming. Returns what was known of the uplink.
-    fn begin(&mut self, link: &Link, xdp: Option<Xdp>) -> Result<Option<Uplink>, ControlError> {
+    fn begin(
+        &mut self,
+        link: &Link,
+        xdp: Option<Xdp>,
+        asker: Asker,
+    ) -> Result<Option<Uplink>, ControlError> {
         let before = self.state.uplinks.get(&link.name).cloned();
         // On an interface that came back under another index, nothing of ours is left to undo.
         let same = before.as_ref().filter(|old| old.ifindex == link.index);
@@ -191,6 +212,11 @@ impl Vnet {
             layout: vnet_common::LAYOUT,
             made_clsact: same.is_some_and(|old| old.made_clsact),
             active_port: link.active_port,
+            for_docker: match asker {
+                Asker::User => false,
+                Asker::Docker => true,
+                Asker::Same => before.as_ref().is_some_and(|old| old.for_docker),
+            },
             nic: same.map_or_else(NicChanges::default, |old| old.nic.clone()),
             xdp,
             lacks_unicast_filter: same.is_some_and(|old| old.lacks_unicast_filter),

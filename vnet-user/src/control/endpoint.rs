@@ -17,6 +17,15 @@ use crate::{
     },
 };
 
+/// Where the container's end of a link is made.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In the container, with its addresses and routes.
+    Container(&'a Netns),
+    /// In this namespace: Docker moves it, and gives it the rest.
+    Here(&'a Netns),
+}
+
 impl Vnet {
     /// Adds an endpoint: the link, its place in the datapath, and the container's end with its
     /// addresses and routes.
@@ -43,12 +52,9 @@ impl Vnet {
         let id = EndpointId::from_random([a, b, c, d, e, f]);
         self.state.endpoints.insert(id.clone(), endpoint);
         self.save()?;
-        let result = self.set_up_endpoint(&id, &network, &netns).await;
-        if result.is_err() {
-            let undone = self.tear_down_endpoint(&id).await;
-            self.note(undone);
-        }
-        result.map(|()| id)
+        self.set_up_endpoint(&id, &network, Place::Container(&netns))
+            .await?;
+        Ok(id)
     }
 
     /// Removes an endpoint by its id or the beginning of it. Returns the whole id.
@@ -116,14 +122,32 @@ impl Vnet {
         Ok(id)
     }
 
-    async fn set_up_endpoint(
+    /// Makes what the state has of an endpoint, or takes all of it back.
+    pub(super) async fn set_up_endpoint(
         &mut self,
         id: &EndpointId,
         network: &Network,
-        netns: &Netns,
+        place: Place<'_>,
+    ) -> Result<(), ControlError> {
+        let result = self.try_set_up(id, network, place).await;
+        if result.is_err() {
+            let undone = self.tear_down_endpoint(id).await;
+            self.note(undone);
+        }
+        result
+    }
+
+    async fn try_set_up(
+        &mut self,
+        id: &EndpointId,
+        network: &Network,
+        place: Place<'_>,
     ) -> Result<(), ControlError> {
         let endpoint = self.endpoint_mut(id)?.clone();
         let host_ifname = id.host_ifname();
+        let netns = match place {
+            Place::Container(netns) | Place::Here(netns) => netns,
+        };
         let spec = PairSpec {
             device: self.uplink(&network.uplink)?.endpoint_device,
             host_ifname: &host_ifname,
@@ -139,9 +163,20 @@ impl Vnet {
         let endpoint = endpoint.clone();
         self.save()?;
 
-        self.hook_endpoint(&network.uplink, id, &endpoint).await?;
-        self.netlink.set_up(host.index).await?;
+        match self.uplink_link(&network.uplink).await {
+            Ok(_) => {
+                self.hook_endpoint(&network.uplink, id, &endpoint).await?;
+                self.netlink.set_up(host.index).await?;
+            }
+            // It gets its program with the uplink's, and its carrier after that.
+            Err(error) if error.is_not_running() => self.endpoint_mut(id)?.carrier_off = true,
+            Err(error) => return Err(error),
+        }
         self.settle(&network.uplink).await?;
+        if let Place::Here(_) = place {
+            self.endpoint_mut(id)?.phase = Phase::Handed;
+            return self.save();
+        }
         self.hook_container(&network.uplink, id).await?;
         // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
         netns.run(|| configure(&endpoint, &network.gateways))?;
@@ -256,7 +291,7 @@ impl Vnet {
     }
 
     /// What the host has there: on the NIC, on the bridge that it is a port of, or on its own VLAN device.
-    async fn host_on_segment(
+    pub(super) async fn host_on_segment(
         &self,
         link: &Link,
         segment: Segment,
@@ -282,7 +317,7 @@ impl Vnet {
             addresses.extend(self.netlink.addresses(index).await?);
         }
         Ok(HostOnSegment {
-            mac: MacAddr::try_from(link.mac)?,
+            mac: Some(MacAddr::try_from(link.mac)?),
             addresses,
         })
     }
@@ -331,7 +366,7 @@ async fn configure(endpoint: &Endpoint, gateways: &[IpAddr]) -> Result<(), LinkE
 }
 
 /// Random bytes: the standard library seeds its hashers from the kernel's generator.
-fn random() -> [u8; 8] {
+pub(super) fn random() -> [u8; 8] {
     RandomState::new()
         .hash_one(std::process::id())
         .to_ne_bytes()

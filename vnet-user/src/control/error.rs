@@ -9,7 +9,8 @@ use crate::{
     error::one_line,
     link::LinkError,
     model::{
-        NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError, xdp::XdpError,
+        NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError,
+        parent::ParentError, vlan::VlanIdError, xdp::XdpError,
     },
     store::StoreError,
 };
@@ -31,6 +32,20 @@ pub enum ControlError {
     Xdp(#[from] XdpError),
     #[error("the uplink's address: {0}")]
     UplinkMac(#[from] MacAddrError),
+    #[error(transparent)]
+    Parent(#[from] ParentError),
+    #[error(transparent)]
+    Vlan(#[from] VlanIdError),
+    #[error(
+        "parent {0:?} is a VLAN device on another in a way that vnet has no segment for: 802.1Q, alone or in one outer tag, was expected"
+    )]
+    VlanDevice(String),
+    #[error(
+        "no Docker network {0} is known here: remove it by `docker network rm`, and create it again"
+    )]
+    NoDockerNetwork(String),
+    #[error("network {0:?} is Docker's: `docker network rm {0}` removes it")]
+    DockersNetwork(String),
     #[error("missing {missing}: run as root, for example `sudo vnet-user …`")]
     Privilege { missing: String },
     #[error("interface {0:?} is not an Ethernet device: a NIC such as enp0s8 was expected")]

@@ -4,6 +4,7 @@
 mod announce;
 mod carrier;
 mod dormancy;
+mod joins;
 mod mac;
 mod names;
 mod ports;

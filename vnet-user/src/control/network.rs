@@ -60,8 +60,17 @@ impl Vnet {
     ///
     /// # Errors
     ///
-    /// [`ControlError::NetworkInUse`] when it has some.
+    /// [`ControlError::NetworkInUse`] when it has some, [`ControlError::DockersNetwork`] when Docker made it.
     pub async fn remove_network(&mut self, name: &str) -> Result<(), ControlError> {
+        self.network(name)?;
+        match self.state.docker.network_named(name) {
+            Some(_) => Err(ControlError::DockersNetwork(name.to_owned())),
+            None => self.take_network(name).await,
+        }
+    }
+
+    /// As [`Vnet::remove_network`], whosever it is.
+    pub(super) async fn take_network(&mut self, name: &str) -> Result<(), ControlError> {
         let uplink = self.network(name)?.uplink.clone();
         let endpoints = self.state.endpoints_of(name);
         let endpoints: Vec<_> = endpoints.map(|(id, _)| id.to_string()).collect();

@@ -30,6 +30,7 @@ impl Vnet {
             let done = self.settle(&uplink).await;
             self.note(done);
         }
+        self.follow_joins(&links).await;
         self.follow_ports(&links).await;
         self.follow_macs(&links).await;
         self.follow_sizes(&links).await;
@@ -77,8 +78,8 @@ impl Vnet {
         let boot_id = boot_id.trim();
         if self.state.boot_id != boot_id {
             if !self.state.boot_id.is_empty() {
-                self.state.uplinks.clear();
                 self.state.endpoints.clear();
+                self.expect_dockers_uplinks();
             }
             self.state.boot_id = boot_id.to_owned();
         }
@@ -92,7 +93,8 @@ impl Vnet {
         let there: BTreeSet<u32> = host_sides.map(|link| link.index).collect();
         let endpoints = self.state.endpoints.iter();
         let broken = endpoints.filter(|(_, endpoint)| {
-            endpoint.phase != Phase::Ready || !there.contains(&endpoint.host_ifindex)
+            let whole = matches!(endpoint.phase, Phase::Ready | Phase::Handed);
+            !whole || !there.contains(&endpoint.host_ifindex)
         });
         broken.map(|(id, _)| id.clone()).collect()
     }

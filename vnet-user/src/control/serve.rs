@@ -6,7 +6,10 @@ mod reattach;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 pub use burst::Burst;
+use burst::Gathering;
 
 use super::{ControlError, Dirs, Vnet};
 use crate::{error::one_line, link::LinkChanges, store::Store, store::WatchLock};
@@ -20,8 +23,8 @@ pub struct Watcher {
     refused: BTreeMap<String, u32>,
     /// Uplinks whose endpoints are to be announced once they have a carrier.
     due: BTreeSet<String>,
-    /// Indexes of bonds that send by another port, whose neighbours were told by nobody yet.
-    awaited: BTreeSet<u32>,
+    /// The burst that has begun.
+    gathering: Option<Gathering>,
     /// What was wrong at the last pass.
     known: Vec<String>,
     /// The last pass had nothing to do.
@@ -43,13 +46,13 @@ impl Watcher {
             lock,
             refused: BTreeMap::new(),
             due: BTreeSet::new(),
-            awaited: BTreeSet::new(),
+            gathering: None,
             known: Vec::new(),
             settled: true,
         })
     }
 
-    /// Waits until interfaces have changed, and no more do for a moment.
+    /// Waits until interfaces have changed, and no more do for a moment. Who stops waiting misses nothing.
     ///
     /// # Errors
     ///
@@ -60,8 +63,7 @@ impl Watcher {
             true => burst::QUIET,
             false => burst::AFTER_NEWS,
         };
-        let awaited = std::mem::take(&mut self.awaited);
-        Ok(Burst::gather(&mut self.changes, pause, awaited).await?)
+        Ok(Burst::gather(&mut self.changes, pause, &mut self.gathering).await?)
     }
 
     /// Brings everything to what it must be now, and returns the names of the uplinks. The store is locked meanwhile, no
@@ -74,7 +76,10 @@ impl Watcher {
         let mut vnet = Vnet::open(&self.dirs).await?;
         let back = vnet.reattach(&mut self.refused).await?;
         self.due.extend(back);
-        self.awaited = vnet.follow_places(&burst.moved, &mut self.due).await?;
+        let awaited = vnet.follow_places(&burst.moved, &mut self.due).await?;
+        if !awaited.is_empty() {
+            self.gathering = Some(Gathering::awaiting(awaited, Instant::now()));
+        }
         Ok(Pass {
             uplinks: vnet.state.uplinks.keys().cloned().collect(),
             news: self.news(vnet.notices, vnet.troubles),

@@ -89,6 +89,11 @@ impl Binary {
         self.state.path()
     }
 
+    /// Where its `serve` listens for Docker.
+    pub fn docker_socket(&self) -> PathBuf {
+        self.state.path().join("docker.sock")
+    }
+
     /// Removes the pins while vnet runs, as a person might by hand.
     ///
     /// # Errors
@@ -121,6 +126,7 @@ impl Binary {
             .args(arguments.split_whitespace())
             .env("VNET_STATE_DIR", self.state.path())
             .env("VNET_BPF_DIR", &self.pins)
+            .env("VNET_DOCKER_SOCKET", self.docker_socket())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command

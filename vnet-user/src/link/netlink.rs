@@ -126,8 +126,11 @@ impl Netlink {
         Ok(None)
     }
 
-    /// The interface of an index, if there is one.
+    /// The interface of an index, if there is one. Index 0 is none.
     pub async fn find_index(&self, index: u32) -> Result<Option<Link>, LinkError> {
+        if index == 0 {
+            return Ok(None);
+        }
         let request = self.handle.link().get().match_index(index);
         one(request, format!("look up interface {index}")).await
     }

@@ -31,6 +31,16 @@ impl EndpointId {
         Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The id that Docker's own begins with.
+    pub(super) fn from_short(digits: &str) -> Self {
+        Self(digits.to_owned())
+    }
+
+    /// The name that the container's end has until Docker has moved it, as [`EndpointId::host_ifname`] is formed.
+    pub fn unmoved_ifname(&self) -> String {
+        format!("vc{}", self.0)
+    }
+
     /// The name of the host side of the endpoint's link: `vn` and the id's first digits, within the
     /// kernel's 15 bytes (`IFNAMSIZ`).
     pub fn host_ifname(&self) -> String {
@@ -92,10 +102,10 @@ pub struct Endpoint {
 }
 
 /// What the host itself has on a segment, which no endpoint may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostOnSegment {
-    /// The uplink's.
-    pub mac: MacAddr,
+    /// The uplink's; `None` while it is not there.
+    pub mac: Option<MacAddr>,
     pub addresses: BTreeSet<IpAddr>,
 }
 
@@ -230,7 +240,8 @@ impl EndpointRequest {
             phase: Phase::Adding,
             network: name.clone(),
             mac,
-            mac_of_uplink: network.mode == Mode::Passthru && mac == host.mac,
+            mac_of_uplink: network.mode == Mode::Passthru
+                && host.mac.map_or(self.mac.is_none(), |uplink| mac == uplink),
             sources: sources.clone(),
             addresses,
             netns: netns.clone(),
@@ -252,21 +263,22 @@ impl EndpointRequest {
         network: &Network,
         addresses: &[IpNet],
         state: &State,
-        uplink_mac: MacAddr,
+        uplink_mac: Option<MacAddr>,
         random: [u8; 4],
     ) -> Result<MacAddr, EndpointError> {
-        if network.mode == Mode::Passthru {
-            // It stands for the uplink, whose frames it gets whatever their address.
-            return Ok(self.mac.unwrap_or(uplink_mac));
-        }
-        let mac = self.mac.unwrap_or_else(|| {
+        let from_address = || {
             let ipv4 = addresses.iter().find_map(|net| match net.addr() {
                 IpAddr::V4(address) => Some(address),
                 IpAddr::V6(_) => None,
             });
             MacAddr::from_ipv4(ipv4.unwrap_or(Ipv4Addr::from(random)))
-        });
-        if mac == uplink_mac {
+        };
+        if network.mode == Mode::Passthru {
+            // It stands for the uplink, whose frames it gets whatever their address, and takes its address once it is there.
+            return Ok(self.mac.or(uplink_mac).unwrap_or_else(from_address));
+        }
+        let mac = self.mac.unwrap_or_else(from_address);
+        if Some(mac) == uplink_mac {
             return Err(EndpointError::MacOfUplink {
                 mac,
                 uplink: network.uplink.clone(),

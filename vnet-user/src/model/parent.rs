@@ -38,6 +38,19 @@ pub struct SegmentOptions {
     pub outer_protocol: OuterProtocol,
 }
 
+impl SegmentOptions {
+    /// The segment that they name by themselves.
+    pub fn segment(self) -> Segment {
+        Segment {
+            vlan: self.vlan,
+            outer: self.outer_vlan.map(|vlan| OuterTag {
+                vlan,
+                protocol: self.outer_protocol,
+            }),
+        }
+    }
+}
+
 impl Parent {
     /// Reads `parent` as `<uplink>`, `<uplink>.<vlan>` or `<uplink>.<outer vlan>.<vlan>`.
     ///

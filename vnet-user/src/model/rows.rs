@@ -195,7 +195,7 @@ mod tests {
             ..EndpointRequest::in_network(network, "c1")
         };
         let host = HostOnSegment {
-            mac: "52:54:00:00:00:01".parse().unwrap(),
+            mac: "52:54:00:00:00:01".parse().ok(),
             addresses: BTreeSet::new(),
         };
         let mut endpoint = request.plan(state, &host, [0; 4]).unwrap();

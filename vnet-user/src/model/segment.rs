@@ -54,6 +54,13 @@ impl OuterProtocol {
         }
     }
 
+    /// The one with a tag protocol identifier.
+    pub fn from_ethertype(ethertype: u16) -> Option<Self> {
+        [Self::Dot1ad, Self::Dot1q]
+            .into_iter()
+            .find(|protocol| protocol.ethertype() == ethertype)
+    }
+
     /// As `ip` writes it, in lower case.
     pub fn name(self) -> &'static str {
         match self {

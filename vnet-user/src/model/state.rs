@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    docker::Docker,
     endpoint::{Endpoint, EndpointId},
     netns::NetnsId,
     network::Network,
@@ -33,6 +34,9 @@ pub struct State {
     pub networks: BTreeMap<String, Network>,
     #[serde(default)]
     pub endpoints: BTreeMap<EndpointId, Endpoint>,
+    /// What Docker asked for.
+    #[serde(default)]
+    pub docker: Docker,
     /// Uplinks whose maps and NIC may not yet match the networks and endpoints above.
     #[serde(default)]
     pub unsettled: BTreeSet<String>,
@@ -50,6 +54,7 @@ impl Default for State {
             uplinks: BTreeMap::new(),
             networks: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            docker: Docker::default(),
             unsettled: BTreeSet::new(),
         }
     }
@@ -62,6 +67,8 @@ impl Default for State {
 pub enum Phase {
     /// Begun: to be undone.
     Adding,
+    /// Made, and not in its container yet, where Docker moves it.
+    Handed,
     /// Complete.
     Ready,
     /// Being removed: to be removed.
@@ -133,6 +140,9 @@ pub struct Uplink {
     /// The port that it sends by, where it is a bond that has one: endpoints are announced when it is another.
     #[serde(default)]
     pub active_port: Option<u32>,
+    /// It was attached for Docker's networks, and is detached after the last network.
+    #[serde(default)]
+    pub for_docker: bool,
     /// What vnet changed on the NIC, to be undone.
     #[serde(default)]
     pub nic: NicChanges,
@@ -146,6 +156,29 @@ pub struct Uplink {
     /// By segment number: what endpoints counted that are gone.
     #[serde(default)]
     pub retired: BTreeMap<u16, Traffic>,
+}
+
+impl Uplink {
+    /// It was attached before this boot, and is to be attached again: nothing of it is there but what is wanted.
+    pub fn expected(self) -> Self {
+        Self {
+            phase: Phase::Ready,
+            ifindex: 0,
+            programs: String::new(),
+            variant: Variant::default(),
+            made_clsact: false,
+            active_port: None,
+            for_docker: true,
+            nic: NicChanges::default(),
+            lacks_unicast_filter: false,
+            retired: BTreeMap::new(),
+            ..self
+        }
+    }
+
+    pub fn is_expected(&self) -> bool {
+        self.ifindex == 0
+    }
 }
 
 impl State {

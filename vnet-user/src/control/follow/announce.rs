@@ -71,7 +71,7 @@ impl Vnet {
         }
     }
 
-    async fn announce_endpoint(
+    pub(super) async fn announce_endpoint(
         &self,
         id: &EndpointId,
         endpoint: &Endpoint,

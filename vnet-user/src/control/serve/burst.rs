@@ -25,29 +25,28 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// Waits for the first change, and for those that come with it. Of the interfaces in `awaited` it is known already
-    /// that they send by another port, but not yet whether they have told their neighbours.
+    /// Waits for the first change, and for those that come with it, in `begun`: who stops waiting goes on later.
     pub(super) async fn gather(
         changes: &mut LinkChanges,
         quiet: Duration,
-        awaited: BTreeSet<u32>,
+        begun: &mut Option<Gathering>,
     ) -> Result<Self, LinkError> {
-        let mut gathering = match awaited.is_empty() {
-            true => {
+        let gathering = match begun {
+            Some(gathering) => gathering,
+            None => {
                 let first = changes.next().await?;
-                Gathering::begin(first, Instant::now())
+                begun.insert(Gathering::begin(first, Instant::now()))
             }
-            false => Gathering::awaiting(awaited, Instant::now()),
         };
         while let Ok(change) = timeout_at(gathering.end(quiet), changes.next()).await {
             gathering.add(change?, Instant::now());
         }
-        Ok(gathering.finish())
+        Ok(begun.take().map(Gathering::finish).unwrap_or_default())
     }
 }
 
 /// A burst that goes on.
-struct Gathering {
+pub(super) struct Gathering {
     burst: Burst,
     first: Instant,
     last: Instant,
@@ -63,7 +62,9 @@ impl Gathering {
         gathering
     }
 
-    fn awaiting(failed_over: BTreeSet<u32>, now: Instant) -> Self {
+    /// Of these bonds it is known already that they send by another port, but not yet whether they have told their
+    /// neighbours.
+    pub(super) fn awaiting(failed_over: BTreeSet<u32>, now: Instant) -> Self {
         Self {
             burst: Burst::default(),
             first: now,

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    control::{ControlError, Vnet, attach::AttachOptions, xdp::XdpChoice},
+    control::{
+        ControlError, Vnet,
+        attach::{Asker, AttachOptions},
+        xdp::XdpChoice,
+    },
     model::state::Phase,
 };
 
@@ -14,6 +18,7 @@ impl Vnet {
         &mut self,
         refused: &mut BTreeMap<String, u32>,
     ) -> Result<Vec<String>, ControlError> {
+        self.make_inner_uplinks().await?;
         let links = self.netlink.list().await?;
         let mut back = Vec::new();
         for (name, uplink) in self.state.uplinks.clone() {
@@ -31,7 +36,8 @@ impl Vnet {
                 continue;
             }
             let options = AttachOptions {
-                endpoint_device: Some(uplink.endpoint_device),
+                asker: Asker::Same,
+                endpoint_device: (!uplink.is_expected()).then_some(uplink.endpoint_device),
                 xdp: XdpChoice::Keep,
                 log_level: log::LevelFilter::Off,
             };

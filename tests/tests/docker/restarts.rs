@@ -1,0 +1,132 @@
+//! What goes and comes again: vnet, dockerd, or both. Where macvlan's users lose their network, nothing may be lost here.
+
+use tests::{Container, DockerHost, Engine, Fixture, Flow, Source, mac_of};
+use vnet_user::lab::RawSocket;
+
+/// Frames before what is tested and after it.
+const FRAMES: u32 = 50;
+
+fn host(engine: Engine, extra: &str) -> DockerHost {
+    let host = DockerHost::start(Fixture::new(), engine, extra);
+    host.network(
+        "--subnet 192.168.200.0/24 --gateway=192.168.200.100 -o parent=enp0s8.200 vnet200",
+    );
+    host
+}
+
+/// Frames in both directions between a container and the wire, counted to the last.
+fn flows(host: &DockerHost, container: &Container) -> [Flow; 2] {
+    let wire = host.fixture.wire();
+    let router = mac_of(&wire, "enp0s8");
+    let inside = Source {
+        socket: container.raw(),
+        mac: container.mac,
+        tag: None,
+    };
+    let outside = Source {
+        socket: RawSocket::open(&wire, "enp0s8").unwrap(),
+        mac: router,
+        tag: Some(200),
+    };
+    let flows = [
+        Flow::start("out", inside, router, host.fixture.wire_raw()),
+        Flow::start("in", outside, container.mac, container.raw()),
+    ];
+    flows.iter().for_each(|flow| flow.wait_sent(FRAMES));
+    flows
+}
+
+/// Not a frame was lost, up to some that come after now.
+fn none_lost(flows: [Flow; 2]) {
+    for flow in flows {
+        flow.wait_sent(flow.sent() + FRAMES);
+        flow.finish();
+    }
+}
+
+#[test]
+fn serve_that_is_killed_or_ends_costs_no_frame() {
+    let mut host = host(Engine::Bookworm, "");
+    let a = host.run("ca", "--network vnet200 --ip 192.168.200.2");
+    let flows = flows(&host, &a);
+    host.kill_serve();
+    assert_eq!(host.start_serve(), "watching enp0s8");
+    host.end_serve();
+    // Another version's programs come with the next attach; here they are the same.
+    host.fixture.attach();
+    assert_eq!(host.start_serve(), "watching enp0s8");
+    none_lost(flows);
+    let b = host.run("cb", "--network vnet200 --ip 192.168.200.3");
+    assert_eq!(host.ttl(&b, "192.168.200.2"), Some(64));
+    host.docker.ok("rm --force ca cb");
+    host.docker.ok("network rm vnet200");
+}
+
+#[test]
+fn dockerd_with_live_restore_costs_no_frame() {
+    for engine in [Engine::Bookworm, Engine::Trixie] {
+        let mut host = host(engine, "--live-restore");
+        let a = host.run("ca", "--network vnet200 --ip 192.168.200.2");
+        let flows = flows(&host, &a);
+        host.docker.kill_daemon();
+        host.docker.start_daemon();
+        host.docker.stop_daemon();
+        host.docker.start_daemon();
+        none_lost(flows);
+        // In either order.
+        host.docker.stop_daemon();
+        host.end_serve();
+        host.start_serve();
+        host.docker.start_daemon();
+        host.end_serve();
+        host.docker.stop_daemon();
+        host.start_serve();
+        host.docker.start_daemon();
+        let b = host.run("cb", "--network vnet200 --ip 192.168.200.3");
+        assert_eq!(host.ttl(&b, "192.168.200.2"), Some(64));
+        host.docker.ok("rm --force ca cb");
+        host.docker.ok("network rm vnet200");
+        assert!(
+            host.fixture.show()["uplinks"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn without_live_restore_containers_come_back_as_they_were() {
+    for engine in [Engine::Bookworm, Engine::Trixie] {
+        let mut host = host(engine, "");
+        let _end = host.fixture.vlan_end(200, &["192.168.200.100/24"]);
+        let options = "--restart always --network vnet200 --ip 192.168.200.2";
+        let before = host.run("ca", options);
+        for end in [tests::Docker::stop_daemon, tests::Docker::kill_daemon] {
+            end(&mut host.docker);
+            host.docker.start_daemon();
+            let running = || {
+                host.docker
+                    .ok("inspect --format {{.State.Running}} ca")
+                    .trim()
+                    == "true"
+            };
+            tests::eventually("that the container runs again", &true, running);
+            let a = host.container("ca");
+            assert_eq!(a.mac, before.mac);
+            assert_eq!(host.ttl(&a, "192.168.200.100"), Some(64));
+        }
+    }
+}
+
+/// No call of the driver calls Docker, so each may start before the other.
+#[test]
+fn dockerd_starts_without_the_driver_and_finds_it_later() {
+    let mut host = host(Engine::Trixie, "");
+    host.docker.stop_daemon();
+    host.end_serve();
+    host.docker.start_daemon();
+    host.start_serve();
+    let a = host.run("ca", "--network vnet200 --ip 192.168.200.2");
+    assert_eq!(a.mac.to_string(), "02:42:c0:a8:c8:02");
+}

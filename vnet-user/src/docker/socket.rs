@@ -1,0 +1,188 @@
+//! The socket that dockerd calls: HTTP/1 with a JSON body, a call at a time.
+
+use std::{
+    convert::Infallible,
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, StatusCode, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::{
+    net::UnixListener,
+    sync::{Semaphore, mpsc, oneshot},
+};
+
+use super::driver::Answer;
+
+/// Longest body. Docker's are some hundred bytes, and a network's options a few thousand at most.
+const LONGEST_BODY: usize = 1 << 20;
+/// Connections at a time; others wait. dockerd keeps two.
+const CONNECTIONS: usize = 64;
+/// Time for a call's head to come in.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What Docker's plugin protocol answers with.
+const MEDIA_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
+
+/// A call, with the way back for its answer.
+pub struct Call {
+    /// The path without its `/`, such as `NetworkDriver.Join`.
+    pub method: String,
+    pub body: Bytes,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Call {
+    /// Answers it. A caller that is gone is fine: it asks again, or has given up.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Calls as they come. The socket's file goes with it.
+pub struct Calls {
+    calls: mpsc::Receiver<Call>,
+    path: PathBuf,
+}
+
+/// Why there is no socket.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    #[error("cannot listen for Docker on {path}: {source}")]
+    Listen { path: PathBuf, source: io::Error },
+    #[error(
+        "another process listens for Docker on {0}: end it first, or give --docker-socket another path"
+    )]
+    Taken(PathBuf),
+}
+
+impl Calls {
+    /// Listens; only root may call. Must run within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the socket can't be made, or another process has it.
+    pub fn listen(path: &Path) -> Result<Self, SocketError> {
+        if UnixStream::connect(path).is_ok() {
+            return Err(SocketError::Taken(path.to_owned()));
+        }
+        let listener = bind(path).map_err(|source| SocketError::Listen {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (sender, calls) = mpsc::channel(1);
+        tokio::spawn(accept(listener, sender));
+        Ok(Self {
+            calls,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Waits for the next call.
+    pub async fn next(&mut self) -> Option<Call> {
+        self.calls.recv().await
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Under another name first, so that nobody who may not finds it open for an instant, and what a process that was killed
+/// has left is replaced.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut hidden = path.as_os_str().to_owned();
+    hidden.push(".new");
+    match fs::remove_file(&hidden) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
+    let connections = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: some come back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let calls = calls.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| respond(request, calls.clone()));
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            drop(permit);
+        });
+    }
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    calls: mpsc::Sender<Call>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let answer = match ask(request, &calls).await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    let (status, value) = answer.into_parts();
+    let mut response = hyper::Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let media_type = hyper::header::HeaderValue::from_static(MEDIA_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    Ok(response)
+}
+
+async fn ask(
+    request: hyper::Request<Incoming>,
+    calls: &mpsc::Sender<Call>,
+) -> Result<Answer, Answer> {
+    if request.method() != Method::POST {
+        let method = request.method();
+        return Err(Answer::Malformed(format!("{method}: POST was expected")));
+    }
+    let method = request.uri().path().trim_start_matches('/').to_owned();
+    let body = Limited::new(request.into_body(), LONGEST_BODY);
+    let body = tokio::time::timeout(HEAD_TIMEOUT, body.collect()).await;
+    let body = match body {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => return Err(Answer::Malformed(format!("the body: {error}"))),
+        Err(_) => {
+            return Err(Answer::Malformed(
+                "the body did not come in time".to_owned(),
+            ));
+        }
+    };
+    let (answer, answered) = oneshot::channel();
+    let call = Call {
+        method,
+        body,
+        answer,
+    };
+    let ended = || Answer::Failed("vnet-user serve is ending".to_owned());
+    calls.send(call).await.map_err(|_| ended())?;
+    answered.await.map_err(|_| ended())
+}
