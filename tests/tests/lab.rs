@@ -23,6 +23,7 @@ mod lab {
     mod handed_on;
     mod hostile;
     mod inspect;
+    mod install;
     mod ipv6;
     mod large_groups;
     mod log;

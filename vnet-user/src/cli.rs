@@ -2,6 +2,7 @@
 
 mod attach;
 mod endpoint;
+mod install;
 mod network;
 mod output;
 mod serve;
@@ -75,6 +76,10 @@ enum Command {
     Stats(stats::StatsArgs),
     /// Stay, and follow what changes: the NIC's MTU, carrier and address, a bond that fails over, containers that go.
     Serve(serve::ServeArgs),
+    /// Put in place what this host needs: the binary, units of systemd, completions for shells.
+    Install(install::InstallArgs),
+    /// Take away what `install` put in place.
+    Uninstall(install::UninstallArgs),
     /// Show both reference scenarios at work, in network namespaces, state and pins of its own.
     #[command(after_help = "Example: vnet-user demo")]
     Demo,
@@ -153,6 +158,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show(args) => args.run(&dirs).await?,
         Command::Stats(args) => args.run(&dirs).await?,
         Command::Serve(args) => args.run(&dirs).await?,
+        Command::Install(args) => args.run()?,
+        Command::Uninstall(args) => args.run(&dirs).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

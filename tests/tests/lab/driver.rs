@@ -1,10 +1,18 @@
 //! Docker's network driver: the calls that dockerd makes, and what stays of them.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::{
+        fd::{AsRawFd as _, RawFd},
+        unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
+    },
+};
+
+use nix::sys::signal::Signal;
 
 use serde_json::{Value, json};
 use tests::{
-    Container, Fixture, Watching,
+    Container, Fixture, Foreground, Watching,
     caller::{Caller, docker_id, network},
     eventually, expected, mac_of,
 };
@@ -312,6 +320,40 @@ fn containers_keep_their_network_while_serve_is_away() {
     driver.serve.end();
     assert!(!driver.docker.socket().exists());
     drop(router);
+}
+
+/// As under systemd, whose socket stays while one `serve` follows another.
+#[test]
+fn a_socket_that_was_opened_before_is_taken() {
+    let fixture = Fixture::new();
+    let directory = tempfile::tempdir().unwrap();
+    let activate = directory.path().join("activate");
+    let socket = fixture.vnet.docker_socket();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let fd = _listener.as_raw_fd();
+    let script = "#!/bin/sh\nexport LISTEN_PID=$$ LISTEN_FDS=1\nexec \"$@\"\n";
+    fs::write(&activate, script).unwrap();
+    fs::set_permissions(&activate, fs::Permissions::from_mode(0o755)).unwrap();
+    for _ in 0..2 {
+        let wrapper = activate.to_str().unwrap();
+        let mut command = fixture.vnet.command_under(wrapper, "serve");
+        // SAFETY: dup2 is all that is done between fork and exec.
+        unsafe { command.pre_exec(move || dup2_raw(fd, 3)) };
+        let (serve, first) = Foreground::of(command, "serve");
+        assert_eq!(first, NOTHING);
+        let (status, _) = Caller::new(&fixture).post("Plugin.Activate", "");
+        assert_eq!(status, 200);
+        assert_eq!(serve.end(Signal::SIGTERM), Some(0));
+        assert!(socket.exists());
+    }
+}
+
+fn dup2_raw(from: RawFd, to: RawFd) -> std::io::Result<()> {
+    // SAFETY: a system call without pointers.
+    match unsafe { libc::dup2(from, to) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fs, io,
     os::unix::fs::PermissionsExt as _,
-    os::unix::net::UnixStream,
+    os::{fd::FromRawFd as _, unix::net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,10 +48,11 @@ impl Call {
     }
 }
 
-/// Calls as they come. The socket's file goes with it.
+/// Calls as they come.
 pub struct Calls {
     calls: mpsc::Receiver<Call>,
-    path: PathBuf,
+    /// The socket's file, which goes with it; `None` for a socket of systemd, which stays.
+    path: Option<PathBuf>,
 }
 
 /// Why there is no socket.
@@ -59,6 +60,8 @@ pub struct Calls {
 pub enum SocketError {
     #[error("cannot listen for Docker on {path}: {source}")]
     Listen { path: PathBuf, source: io::Error },
+    #[error("the socket that systemd gave: {0}")]
+    Systemd(io::Error),
     #[error(
         "another process listens for Docker on {0}: end it first, or give --docker-socket another path"
     )]
@@ -66,12 +69,16 @@ pub enum SocketError {
 }
 
 impl Calls {
-    /// Listens; only root may call. Must run within a tokio runtime.
+    /// Listens, on the socket that systemd has opened if it has (`sd_listen_fds(3)`), else on `path`; only root may call.
+    /// Must run within a tokio runtime.
     ///
     /// # Errors
     ///
     /// When the socket can't be made, or another process has it.
     pub fn listen(path: &Path) -> Result<Self, SocketError> {
+        if let Some(listener) = from_systemd().map_err(SocketError::Systemd)? {
+            return Ok(Self::on(listener, None));
+        }
         if UnixStream::connect(path).is_ok() {
             return Err(SocketError::Taken(path.to_owned()));
         }
@@ -79,12 +86,13 @@ impl Calls {
             path: path.to_owned(),
             source,
         })?;
+        Ok(Self::on(listener, Some(path.to_owned())))
+    }
+
+    fn on(listener: UnixListener, path: Option<PathBuf>) -> Self {
         let (sender, calls) = mpsc::channel(1);
         tokio::spawn(accept(listener, sender));
-        Ok(Self {
-            calls,
-            path: path.to_owned(),
-        })
+        Self { calls, path }
     }
 
     /// Waits for the next call.
@@ -95,8 +103,20 @@ impl Calls {
 
 impl Drop for Calls {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
+}
+
+fn from_systemd() -> io::Result<Option<UnixListener>> {
+    let Some(fd) = sd_notify::listen_fds()?.next() else {
+        return Ok(None);
+    };
+    // SAFETY: systemd opened it for this process, and nobody else here has taken it.
+    let listener = unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd) };
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener).map(Some)
 }
 
 /// Under another name first, so that nobody who may not finds it open for an instant, and what a process that was killed
