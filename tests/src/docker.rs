@@ -180,28 +180,75 @@ impl Docker {
         self.end_daemon(Signal::SIGKILL);
     }
 
+    /// Ends all that runs, as a power cut would, and leaves what is on disk.
+    ///
+    /// # Panics
+    ///
+    /// When dockerd does not run.
+    pub fn cut_power(&mut self, containers: &[&str]) {
+        let inside: Vec<_> = containers.iter().map(|name| self.pid_of(name)).collect();
+        self.kill_daemon();
+        let inside = inside
+            .into_iter()
+            .map(|pid| Pid::from_raw(pid.cast_signed()));
+        // First: they tell of the end of their container.
+        let all: Vec<_> = self.shims().into_iter().chain(inside).collect();
+        for pid in &all {
+            kill(*pid, Signal::SIGKILL).unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !all.iter().copied().all(has_ended) {
+            assert!(Instant::now() < deadline, "what was killed did not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let exec = self.directory().join("exec");
+        let exec = exec.display();
+        self.holder.run(&format!(
+            "umount /run/docker/netns/* 2>/dev/null; rm -rf {exec}/* /run/docker/netns /run/containerd; true"
+        ));
+    }
+
+    /// The processes that hold this engine's containers.
+    fn shims(&self) -> Vec<Pid> {
+        let mine = self.directory().display().to_string();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let shims = processes.filter(|process| {
+            let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command);
+            command.contains("containerd-shim") && command.contains(&mine)
+        });
+        let pids = shims.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        pids.map(Pid::from_raw).collect()
+    }
+
     fn end_daemon(&mut self, signal: Signal) {
         let pid = self.daemon.take().expect("dockerd runs");
         let containerd = self.containerd();
         kill(pid, signal).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        // The next dockerd takes a containerd that is ending for one that runs, and waits for it in vain.
         while ![Some(pid), containerd].into_iter().flatten().all(has_ended) {
             let late = Instant::now() > deadline;
             assert!(!late, "{signal} did not end it; its log: {}", self.log());
             thread::sleep(Duration::from_millis(10));
         }
         // As long as nobody has asked for its status, the next one takes it for running. The status itself is no matter.
-        self.holder.run(&format!("wait {pid}; true"));
+        // Its containerd is nobody's child now: the next dockerd would take that for running too, and wait for it in vain.
+        let file = self.containerd_pid_path();
+        self.holder
+            .run(&format!("wait {pid}; rm -f {}", file.display()));
     }
 
     /// The containerd that dockerd has started.
     fn containerd(&mut self) -> Option<Pid> {
-        let file = self.directory().join("exec/containerd/containerd.pid");
+        let file = self.containerd_pid_path();
         // There is no end of line in it.
         let line = format!("echo $(cat {} 2>/dev/null)", file.display());
         let pid = self.holder.run(&line).trim().parse().ok()?;
         Some(Pid::from_raw(pid))
+    }
+
+    fn containerd_pid_path(&self) -> PathBuf {
+        self.directory().join("exec/containerd/containerd.pid")
     }
 
     /// Runs `docker` with these arguments, split at white space, and returns what it printed.

@@ -1,6 +1,9 @@
 //! [`Fixture`]: a host with vnet on its uplink, and the wire.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use vnet_user::lab::{self, Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd, probe};
@@ -117,6 +120,21 @@ impl Fixture {
         );
         let mac = mac_of(&netns, "eth0");
         Container { id, netns, mac }
+    }
+
+    /// Takes away what a boot takes: programs and pins; and lets the state be of another one. Links are the caller's.
+    ///
+    /// # Panics
+    ///
+    /// When there is no state.
+    pub fn forget_boot(&self) {
+        self.vnet.lose_pins().unwrap();
+        // Linux before 6.6 has filters, which are no pins.
+        let _ = self.host().sh(&format!("tc qdisc del dev {UPLINK} clsact"));
+        let path = self.vnet.state().join("state.json");
+        let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        state["boot_id"] = "00000000-0000-0000-0000-000000000000".into();
+        fs::write(&path, state.to_string()).unwrap();
     }
 
     /// The host's namespace.

@@ -1,6 +1,7 @@
 //! What goes and comes again: vnet, dockerd, or both. Where macvlan's users lose their network, nothing may be lost here.
 
-use tests::{Container, DockerHost, Engine, Fixture, Flow, Source, mac_of};
+use nix::sys::signal::Signal;
+use tests::{Container, DockerHost, Engine, Fixture, Flow, Foreground, Source, eventually, mac_of};
 use vnet_user::lab::RawSocket;
 
 /// Frames before what is tested and after it.
@@ -52,9 +53,11 @@ fn serve_that_is_killed_or_ends_costs_no_frame() {
     host.kill_serve();
     assert_eq!(host.start_serve(), "watching enp0s8");
     host.end_serve();
-    // Another version's programs come with the next attach; here they are the same.
-    host.fixture.attach();
+    // Another version brings programs of its own; so does another log level.
+    let attach = "attach --iface enp0s8 --foreground --log-level debug";
+    let (other, _) = Foreground::start(&host.fixture, attach);
     assert_eq!(host.start_serve(), "watching enp0s8");
+    assert_eq!(other.end(Signal::SIGINT), Some(0));
     none_lost(flows);
     let b = host.run("cb", "--network vnet200 --ip 192.168.200.3");
     assert_eq!(host.ttl(&b, "192.168.200.2"), Some(64));
@@ -129,4 +132,55 @@ fn dockerd_starts_without_the_driver_and_finds_it_later() {
     host.start_serve();
     let a = host.run("ca", "--network vnet200 --ip 192.168.200.2");
     assert_eq!(a.mac.to_string(), "02:42:c0:a8:c8:02");
+}
+
+/// Waits until a container runs, and returns it.
+fn running(host: &DockerHost, name: &str) -> Container {
+    let line = format!("inspect --format {{{{.State.Running}}}} {name}");
+    eventually("that the container runs", &true, || {
+        host.docker.ok(&line).trim() == "true"
+    });
+    host.container(name)
+}
+
+/// What a boot takes away is taken away by hand: processes, links, programs, pins; and the kernel has another boot id.
+#[test]
+fn after_a_boot_containers_come_back_as_they_were() {
+    for engine in [Engine::Bookworm, Engine::Trixie] {
+        let mut host = host(engine, "");
+        let end = host.fixture.vlan_end(200, &["192.168.200.100/24"]);
+        let options = "--restart always --network vnet200 --ip 192.168.200.2";
+        let before = host.run("ca", options);
+        host.docker.cut_power(&["ca"]);
+        host.kill_serve();
+        host.fixture.forget_boot();
+
+        host.start_serve();
+        host.docker.start_daemon();
+        let after = running(&host, "ca");
+        assert_eq!(after.mac, before.mac);
+        assert_eq!(host.ttl(&after, "192.168.200.100"), Some(64));
+        // And from the other side, though Docker came first.
+        host.docker.cut_power(&["ca"]);
+        host.kill_serve();
+        host.fixture.forget_boot();
+        let nic = host.fixture.host();
+        drop(end);
+        nic.ip("link del enp0s8").unwrap();
+        host.start_serve();
+        host.docker.start_daemon();
+        let after = running(&host, "ca");
+        assert_eq!(after.mac, before.mac);
+        let wire = host.fixture.wire();
+        let name = wire.name();
+        nic.ip(&format!(
+            "link add enp0s8 type veth peer name enp0s8 netns {name}"
+        ))
+        .unwrap();
+        wire.ip("link set enp0s8 up").unwrap();
+        nic.ip("link set enp0s8 up").unwrap();
+        let _end = host.fixture.vlan_end(200, &["192.168.200.100/24"]);
+        let reached = || host.ttl(&after, "192.168.200.100");
+        eventually("that the gateway answers", &Some(64), reached);
+    }
 }

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, StatusCode, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
     service::service_fn,
@@ -28,8 +28,8 @@ use super::driver::Answer;
 const LONGEST_BODY: usize = 1 << 20;
 /// Connections at a time; others wait. dockerd keeps two.
 const CONNECTIONS: usize = 64;
-/// Time for a call's head to come in.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a call's head to come in, and for its body.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// What Docker's plugin protocol answers with.
 const MEDIA_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
 
@@ -153,7 +153,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
             let service = service_fn(|request| respond(request, calls.clone()));
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
+                .header_read_timeout(TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
             drop(permit);
@@ -185,17 +185,9 @@ async fn ask(
         return Err(Answer::Malformed(format!("{method}: POST was expected")));
     }
     let method = request.uri().path().trim_start_matches('/').to_owned();
-    let body = Limited::new(request.into_body(), LONGEST_BODY);
-    let body = tokio::time::timeout(HEAD_TIMEOUT, body.collect()).await;
-    let body = match body {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => return Err(Answer::Malformed(format!("the body: {error}"))),
-        Err(_) => {
-            return Err(Answer::Malformed(
-                "the body did not come in time".to_owned(),
-            ));
-        }
-    };
+    let body = tokio::time::timeout(TIMEOUT, read(request.into_body())).await;
+    let body = body.unwrap_or_else(|_| Err("the body did not come in time".to_owned()));
+    let body = body.map_err(Answer::Malformed)?;
     let (answer, answered) = oneshot::channel();
     let call = Call {
         method,
@@ -205,4 +197,26 @@ async fn ask(
     let ended = || Answer::Failed("vnet-user serve is ending".to_owned());
     calls.send(call).await.map_err(|_| ended())?;
     answered.await.map_err(|_| ended())
+}
+
+/// Also what is too long is read to its end, or the caller would get no answer; but it is not kept.
+async fn read(mut body: Incoming) -> Result<Bytes, String> {
+    let mut all = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("the body: {error}"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= LONGEST_BODY {
+            all.extend_from_slice(&data);
+        }
+    }
+    match length {
+        ..=LONGEST_BODY => Ok(all.freeze()),
+        _ => Err(format!(
+            "the body: {length} bytes, where {LONGEST_BODY} are the limit"
+        )),
+    }
 }
