@@ -66,6 +66,19 @@ impl Caller {
         self.raw(request.as_bytes())
     }
 
+    /// Calls a method whose answer may be lost.
+    pub fn lost(&self, method: &str, body: &Value) {
+        let body = body.to_string();
+        let length = body.len();
+        let request = format!(
+            "POST /NetworkDriver.{method} HTTP/1.1\r\nHost: vnet\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        if let Ok(mut stream) = UnixStream::connect(&self.socket) {
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    }
+
     /// Calls a method that must succeed.
     ///
     /// # Panics

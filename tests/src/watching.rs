@@ -25,9 +25,19 @@ impl Watching {
     ///
     /// When it does not say `first`.
     pub fn start_with(fixture: &Fixture, first: &str) -> Self {
-        let (process, said) = Foreground::start(fixture, "serve");
-        assert_eq!(said, first, "{:?}", process.stderr());
-        Self { process }
+        let (watching, said) = Self::begin(fixture);
+        assert_eq!(said, first, "{:?}", watching.said());
+        watching
+    }
+
+    /// The same, whatever it says first.
+    ///
+    /// # Panics
+    ///
+    /// When it says nothing.
+    pub fn begin(fixture: &Fixture) -> (Self, String) {
+        let (process, first) = Foreground::start(fixture, "serve");
+        (Self { process }, first)
     }
 
     /// Waits for a line with all of `parts` in it.

@@ -6,6 +6,8 @@ use std::{
         fd::{AsRawFd as _, RawFd},
         unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
     },
+    thread,
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
@@ -50,6 +52,27 @@ impl Driver {
 
     fn run(&mut self, role: &str, id: &str, address: &str) -> Container {
         self.docker.run(&mut self.fixture, role, "aa", id, address)
+    }
+
+    /// The driver after a call at which it was killed, so long after the call came, and which came again then.
+    fn killed_at(self, method: &str, body: &Value, delay: Duration) -> Self {
+        let Self {
+            fixture,
+            serve,
+            docker,
+        } = self;
+        thread::scope(|scope| {
+            scope.spawn(|| docker.lost(method, body));
+            thread::sleep(delay);
+            serve.kill();
+        });
+        let (serve, _) = Watching::begin(&fixture);
+        docker.ok(method, body);
+        Self {
+            fixture,
+            serve,
+            docker,
+        }
     }
 
     /// True if vnet knows of nothing.
@@ -503,4 +526,50 @@ fn two_containers_have_a_subnet_of_two_addresses() {
     let a = driver.run("a", "e1", "192.168.135.0/31");
     driver.run("b", "e2", "192.168.135.1/31");
     a.pings("192.168.135.1");
+}
+
+/// Whenever that is: at once, or in the middle of it.
+#[test]
+fn serve_that_is_killed_at_a_call_does_it_when_it_comes_again() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    let network = network("aa", &json!({ "parent": "enp0s8.200" }), SUBNET, GATEWAY);
+    let gone = json!({ "NetworkID": docker_id("aa") });
+    for millis in [1, 3, 8, 15, 25, 40, 60, 90] {
+        let delay = Duration::from_millis(millis);
+        driver = driver.killed_at("CreateNetwork", &network, delay);
+        let role = format!("c{millis}");
+        let sandbox = driver.fixture.lab.add(&role).unwrap().path();
+        let mut create = of("e1");
+        create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+        driver = driver.killed_at("CreateEndpoint", &create, delay);
+        let mut join = of("e1");
+        join["SandboxKey"] = json!(sandbox);
+        driver = driver.killed_at("Join", &join, delay);
+        driver.docker.ok("Leave", &of("e1"));
+        driver.docker.ok("DeleteEndpoint", &of("e1"));
+        let a = driver.run(&format!("d{millis}"), "e2", "192.168.200.2/24");
+        a.pings("192.168.200.100");
+        driver = driver.killed_at("Leave", &of("e2"), delay);
+        driver = driver.killed_at("DeleteEndpoint", &of("e2"), delay);
+        driver = driver.killed_at("DeleteNetwork", &gone, delay);
+        assert!(driver.knows_nothing(), "{millis} ms: {}", driver.state());
+        let links = driver.fixture.host().ip("-br link").unwrap();
+        assert_eq!(links.lines().count(), 2, "lo and enp0s8 alone: {links}");
+    }
+    drop(router);
+}
+
+/// A network that nobody asks for again, since dockerd was killed too, is taken back.
+#[test]
+fn what_was_begun_and_never_asked_for_again_is_undone() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    driver.serve.kill();
+    let path = driver.fixture.vnet.state().join("state.json");
+    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    state["networks"] = json!({});
+    fs::write(&path, state.to_string()).unwrap();
+    driver.serve = Watching::start_with(&driver.fixture, NOTHING);
+    assert!(driver.knows_nothing(), "{}", driver.state());
 }

@@ -61,7 +61,7 @@ impl InstallArgs {
             systemd::start()?;
         }
         format.print(&paths(&root, &files), || {
-            format!("installed {}", output::list(&paths(&root, &files)))
+            format!("installed {}", output::list(paths(&root, &files)))
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         Segment, Sizes, VlanId,
         docker::{DockerEndpoint, DockerId, DockerNetwork},
         endpoint::HostOnSegment,
-        state::{EndpointDevice, Phase},
+        state::{EndpointDevice, Phase, State},
     },
     options::NetworkOptions,
 };
@@ -96,14 +96,14 @@ impl Vnet {
             ..options.network(&parent)
         };
         let name = id.short().to_owned();
-        // First: whatever is begun then is undone by Docker, which takes away what it got no answer for.
+        // First: should this process die before the network is there, the next one undoes what was begun.
         let record = DockerNetwork { gateways, inner };
         self.state.docker.networks.insert(id.clone(), record);
         self.save()?;
         let request = NetworkRequest { name, network };
         let created = self.make_docker_network(&uplink, request).await;
         if created.is_err() {
-            let undone = self.undo_docker_network(&id, &uplink).await;
+            let undone = self.mend_docker().await;
             self.note(undone);
         }
         created
@@ -119,25 +119,31 @@ impl Vnet {
         self.create_network(request).await
     }
 
-    /// Forgets a network, and takes back what was done for it beside.
-    async fn undo_docker_network(
-        &mut self,
-        id: &DockerId,
-        uplink: &str,
-    ) -> Result<(), ControlError> {
-        self.detach_for_docker(uplink).await?;
-        if self
-            .state
-            .docker
-            .networks
-            .get(id)
-            .is_some_and(|it| it.inner)
-            && let Some(link) = self.netlink.find(uplink).await?
-        {
-            self.netlink.delete(link.index).await?;
+    /// Takes back what was done for networks that are not there, or not any more: their records, the uplinks that were
+    /// attached for them, and those that were made for them.
+    pub(super) async fn mend_docker(&mut self) -> Result<(), ControlError> {
+        for uplink in self.state.uplinks.keys().cloned().collect::<Vec<_>>() {
+            self.detach_for_docker(&uplink).await?;
         }
-        self.state.docker.networks.remove(id);
-        self.save()
+        let State {
+            docker, networks, ..
+        } = &self.state;
+        let gone = docker.networks.iter();
+        let gone = gone.filter(|(id, _)| !networks.contains_key(id.short()));
+        let gone: Vec<_> = gone.map(|(id, it)| (id.clone(), it.inner)).collect();
+        for (id, inner) in gone {
+            let (ifname, _) = id.inner_ifnames();
+            if inner && let Some(link) = self.netlink.find(&ifname).await? {
+                self.netlink.delete(link.index).await?;
+            }
+            self.state
+                .docker
+                .endpoints
+                .retain(|_, endpoint| endpoint.network != id);
+            self.state.docker.networks.remove(&id);
+            self.save()?;
+        }
+        Ok(())
     }
 
     /// Removes a network with whatever endpoints it has, and detaches an uplink that was attached for Docker alone.
@@ -154,16 +160,8 @@ impl Vnet {
         for endpoint in of_it.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.delete_docker_endpoint(&endpoint).await?;
         }
-        let uplink = match self.state.networks.get(id.short()) {
-            Some(network) => {
-                let uplink = network.uplink.clone();
-                self.take_network(id.short()).await?;
-                uplink
-            }
-            // Of a process that died as it created it.
-            None => id.inner_ifnames().0,
-        };
-        self.undo_docker_network(id, &uplink).await
+        self.take_network(id.short()).await?;
+        self.mend_docker().await
     }
 
     /// Keeps an endpoint's place. Returns its MAC address, which is made from the IPv4 address where none was given.

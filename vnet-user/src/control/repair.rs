@@ -26,6 +26,8 @@ impl Vnet {
             let done = self.tear_down_uplink(&uplink).await;
             self.note(done);
         }
+        let done = self.mend_docker().await;
+        self.note(done);
         for uplink in self.state.unsettled.clone() {
             let done = self.settle(&uplink).await;
             self.note(done);
