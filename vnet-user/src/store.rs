@@ -228,8 +228,15 @@ fn private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The process that holds a lock, as `proc_locks(5)` shows it: `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> …`.
+/// The process that holds a lock. The kernel lists locks a piece at a time, and may pass over one while others come and go
+/// (`locks_start` in fs/locks.c finds its place by counting): it is asked again.
 fn holder(file: &File) -> Option<u32> {
+    const TRIES: usize = 10;
+    (0..TRIES).find_map(|_| listed_holder(file))
+}
+
+/// As `proc_locks(5)` shows it: `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> …`.
+fn listed_holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?.ino().to_string();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
