@@ -59,24 +59,18 @@ impl Caller {
     ///
     /// When there is no answer.
     pub fn post(&self, method: &str, body: &str) -> (u16, String) {
-        let length = body.len();
-        let request = format!(
-            "POST /{method} HTTP/1.1\r\nHost: vnet\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        self.raw(request.as_bytes())
+        self.raw(request(method, body).as_bytes())
     }
 
-    /// Calls a method whose answer may be lost.
-    pub fn lost(&self, method: &str, body: &Value) {
-        let body = body.to_string();
-        let length = body.len();
-        let request = format!(
-            "POST /NetworkDriver.{method} HTTP/1.1\r\nHost: vnet\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        if let Ok(mut stream) = UnixStream::connect(&self.socket) {
-            let _ = stream.write_all(request.as_bytes());
-            let _ = stream.read(&mut [0; 1024]);
-        }
+    /// Calls a method that may get no answer.
+    pub fn ask(&self, method: &str, body: &Value) -> Option<Value> {
+        let request = request(&format!("NetworkDriver.{method}"), &body.to_string());
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
     }
 
     /// Calls a method that must succeed.
@@ -156,6 +150,13 @@ impl Caller {
         assert_eq!(link(&netns, "eth0")["address"], mac.to_string());
         Container { netns, id, mac }
     }
+}
+
+fn request(method: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /{method} HTTP/1.1\r\nHost: vnet\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// The body that asks for a network; no subnet where it is empty.

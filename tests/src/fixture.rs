@@ -133,6 +133,7 @@ impl Fixture {
         let _ = self.host().sh(&format!("tc qdisc del dev {UPLINK} clsact"));
         let path = self.vnet.state().join("state.json");
         let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        state["netns"]["inode"] = 1.into();
         state["boot_id"] = "00000000-0000-0000-0000-000000000000".into();
         fs::write(&path, state.to_string()).unwrap();
     }

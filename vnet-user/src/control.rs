@@ -124,10 +124,10 @@ impl Vnet {
             ..
         } = &mut self.state;
         if uplinks.is_empty() && endpoints.is_empty() {
-            *netns = Some(self.netns);
+            *netns = None;
         }
-        match *netns {
-            Some(known) if known != self.netns => Err(ControlError::OtherNetns {
+        match *netns.get_or_insert(self.netns) {
+            known if known != self.netns => Err(ControlError::OtherNetns {
                 uplinks: uplinks.keys().cloned().collect::<Vec<_>>().join(", "),
                 known,
                 here: self.netns,

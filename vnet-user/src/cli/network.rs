@@ -44,6 +44,9 @@ pub enum NetworkCommand {
     Remove {
         /// The network, by its name.
         name: String,
+        /// Remove its endpoints too, and also a network that is Docker's.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         format: Format,
     },
@@ -122,9 +125,16 @@ impl NetworkCommand {
                 print_one(&network);
                 Ok(())
             }
-            Self::Remove { name, format } => {
+            Self::Remove {
+                name,
+                force,
+                format,
+            } => {
                 let mut vnet = open(dirs).await?;
-                vnet.remove_network(&name).await?;
+                match force {
+                    true => vnet.remove_network_with_endpoints(&name).await?,
+                    false => vnet.remove_network(&name).await?,
+                }
                 format.print(&serde_json::json!({ "name": name }), || name.clone())
             }
         }

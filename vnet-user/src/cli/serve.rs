@@ -77,6 +77,8 @@ impl ServeArgs {
             }
         };
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        // Who still waits for an answer gets none, and asks the next one.
+        drop(calls);
         say(&watcher.end().await?);
         Ok(watched?)
     }

@@ -80,7 +80,9 @@ impl Vnet {
         if self.is_attached(&link).await? {
             let xdp = self.plan_xdp(&link, options.xdp, asked).await?;
             if options.asker == Asker::User {
-                self.uplink_mut(&link.name)?.for_docker = false;
+                let uplink = self.uplink_mut(&link.name)?;
+                uplink.for_docker = false;
+                uplink.device_asked |= options.endpoint_device.is_some();
                 self.save()?;
             }
             return self.refresh(&link, options.log_level, xdp).await;
@@ -90,7 +92,7 @@ impl Vnet {
         let device = device.or(xdp.as_ref().filter(|xdp| xdp.redirects()).map(|_| asked));
         let pins = self.pins(&link.name);
         pins.check()?;
-        let before = self.begin(&link, xdp, options.asker)?;
+        let before = self.begin(&link, xdp, options)?;
         let result = self.set_up(&link, device, options).await;
         if result.is_err() {
             let undone = self.undo_attach(&link.name, before).await;
@@ -197,7 +199,7 @@ impl Vnet {
         &mut self,
         link: &Link,
         xdp: Option<Xdp>,
-        asker: Asker,
+        options: AttachOptions,
     ) -> Result<Option<Uplink>, ControlError> {
         let before = self.state.uplinks.get(&link.name).cloned();
         // On an interface that came back under another index, nothing of ours is left to undo.
@@ -207,12 +209,16 @@ impl Vnet {
             ifindex: link.index,
             hook: same.map_or(Hook::Tcx, |old| old.hook),
             endpoint_device: same.map_or(EndpointDevice::Veth, |old| old.endpoint_device),
+            device_asked: match options.asker {
+                Asker::Same => before.as_ref().is_some_and(|old| old.device_asked),
+                Asker::User | Asker::Docker => options.endpoint_device.is_some(),
+            },
             programs: String::new(),
             variant: Variant::default(),
             layout: vnet_common::LAYOUT,
             made_clsact: same.is_some_and(|old| old.made_clsact),
             active_port: link.active_port,
-            for_docker: match asker {
+            for_docker: match options.asker {
                 Asker::User => false,
                 Asker::Docker => true,
                 Asker::Same => before.as_ref().is_some_and(|old| old.for_docker),
@@ -294,8 +300,8 @@ impl Vnet {
         Ok(Hook::Clsact)
     }
 
-    /// Takes back an attach that failed. An uplink that has endpoints stays known, for the next attach to give them
-    /// their datapath again.
+    /// Takes back an attach that failed. An uplink that has endpoints, or is expected, stays known, for the next attach to
+    /// give it its datapath again.
     async fn undo_attach(
         &mut self,
         iface: &str,
@@ -307,7 +313,7 @@ impl Vnet {
                 self.state.uplinks.insert(iface.to_owned(), before);
                 self.save()
             }
-            _ => self.tear_down_uplink(iface).await,
+            _ => self.undo_uplink(iface).await,
         }
     }
 }

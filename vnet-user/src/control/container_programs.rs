@@ -36,9 +36,11 @@ impl Vnet {
         if !network.needs_container_programs() {
             return Ok(());
         }
-        self.attach_container(uplink, id, endpoint).await?;
-        self.endpoint_mut(id)?.container_programs = true;
-        self.save()
+        if self.attach_container(uplink, id, endpoint).await? {
+            self.endpoint_mut(id)?.container_programs = true;
+            self.save()?;
+        }
+        Ok(())
     }
 
     /// Puts the pinned programs in the place of those that containers' ends have.
@@ -51,26 +53,28 @@ impl Vnet {
         Ok(())
     }
 
+    /// False where the container's end is not in its container, or not yet.
     async fn attach_container(
         &self,
         uplink: &str,
         id: &EndpointId,
         endpoint: &Endpoint,
-    ) -> Result<(), ControlError> {
+    ) -> Result<bool, ControlError> {
         let Some(host) = self.host_side(id, endpoint).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let hook = self.uplink(uplink)?.hook;
         let pins = self.pins(uplink);
         if hook == Hook::Tcx && pins.has_container_links(&id.host_ifname()) {
             // The kernel knows where its links are, wherever the container went.
-            return Ok(attach::container_end(&pins, hook, "", &id.host_ifname())?);
+            attach::container_end(&pins, hook, "", &id.host_ifname())?;
+            return Ok(true);
         }
         let host_ifname = id.host_ifname();
         let attached = at_container_end(endpoint, &host, |_, peer: Link| {
             let attached = attach::container_end(&pins, hook, &peer.name, &host_ifname);
             std::future::ready(attached.map_err(ControlError::from))
         });
-        attached.map(drop)
+        Ok(attached?.is_some())
     }
 }

@@ -59,6 +59,21 @@ impl Vnet {
         failures.into_result()
     }
 
+    /// Takes an uplink down that was not attached to the end. One that Docker's networks are on stays expected.
+    pub(super) async fn undo_uplink(&mut self, iface: &str) -> Result<(), ControlError> {
+        let wanted = self.state.dockers_uplinks().any(|name| name == iface);
+        let known = self.state.uplinks.get(iface).cloned();
+        self.tear_down_uplink(iface).await?;
+        match known.filter(|known| wanted && known.phase == Phase::Adding) {
+            Some(known) => {
+                let expected = known.expected();
+                self.state.uplinks.insert(iface.to_owned(), expected);
+                self.save()
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Takes an uplink down to nothing, whatever of it is there. It stays known until all of it is gone.
     pub(super) async fn tear_down_uplink(&mut self, iface: &str) -> Result<(), ControlError> {
         let Some(uplink) = self.state.uplinks.get(iface).cloned() else {

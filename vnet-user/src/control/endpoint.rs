@@ -38,6 +38,9 @@ impl Vnet {
         request: &EndpointRequest,
     ) -> Result<EndpointId, ControlError> {
         let network = self.network(&request.network)?.clone();
+        if self.state.docker.network_named(&request.network).is_some() {
+            return Err(ControlError::DockersContainers(request.network.clone()));
+        }
         let link = self.uplink_link(&network.uplink).await?;
         let random = random();
         let seed = [random[0], random[1], random[2], random[3]];
@@ -68,10 +71,15 @@ impl Vnet {
             // Its container took the link along, and `repair` has just done the rest.
             return Ok(id);
         }
-        self.endpoint_mut(&id)?.phase = Phase::Removing;
-        self.save()?;
-        self.tear_down_endpoint(&id).await?;
+        self.take_endpoint(&id).await?;
         Ok(id)
+    }
+
+    /// Takes an endpoint away, which the next command completes should this one die.
+    pub(super) async fn take_endpoint(&mut self, id: &EndpointId) -> Result<(), ControlError> {
+        self.endpoint_mut(id)?.phase = Phase::Removing;
+        self.save()?;
+        self.tear_down_endpoint(id).await
     }
 
     /// An endpoint by its id or the beginning of it.

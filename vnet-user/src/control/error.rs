@@ -9,7 +9,7 @@ use crate::{
     error::one_line,
     link::LinkError,
     model::{
-        NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError,
+        EndpointId, NetnsId, endpoint::EndpointError, mac::MacAddrError, network::NetworkError,
         parent::ParentError, vlan::VlanIdError, xdp::XdpError,
     },
     store::StoreError,
@@ -44,8 +44,15 @@ pub enum ControlError {
         "no Docker network {0} is known here: remove it by `docker network rm`, and create it again"
     )]
     NoDockerNetwork(String),
-    #[error("network {0:?} is Docker's: `docker network rm {0}` removes it")]
+    #[error(
+        "network {0:?} is Docker's: `docker network rm {0}` removes it, or `vnet-user network remove --force {0}` where \
+         Docker has forgotten it"
+    )]
     DockersNetwork(String),
+    #[error(
+        "network {0:?} is Docker's: `docker run --network` and `docker network connect` put containers into it"
+    )]
+    DockersContainers(String),
     #[error("missing {missing}: run as root, for example `sudo vnet-user …`")]
     Privilege { missing: String },
     #[error("interface {0:?} is not an Ethernet device: a NIC such as enp0s8 was expected")]
@@ -99,12 +106,16 @@ pub enum ControlError {
     NetkitMac,
     #[error("{uplink:?} still has endpoints ({endpoints}): remove them first, or use --force")]
     UplinkInUse { uplink: String, endpoints: String },
-    #[error("network {network:?} still has endpoints ({endpoints}): remove them first")]
+    #[error(
+        "network {network:?} still has endpoints ({endpoints}): remove them first, or use --force"
+    )]
     NetworkInUse { network: String, endpoints: String },
     #[error("no network {0:?}: `vnet-user network list` shows those there are")]
     NoNetwork(String),
     #[error("no endpoint {0:?}: `vnet-user endpoint list` shows those there are")]
     NoEndpoint(String),
+    #[error("endpoint {0} exists already: an id that begins otherwise was expected")]
+    EndpointExists(EndpointId),
     #[error("endpoint id {id:?} fits {count} endpoints: more of it was expected")]
     AmbiguousEndpoint { id: String, count: usize },
     #[error("network namespace {0:?} is the uplink's own: a container's was expected")]

@@ -69,6 +69,23 @@ impl Vnet {
         }
     }
 
+    /// Removes a network with all of its endpoints, whosever it is.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the kernel refuses.
+    pub async fn remove_network_with_endpoints(&mut self, name: &str) -> Result<(), ControlError> {
+        self.network(name)?;
+        if let Some(id) = self.state.docker.network_named(name).cloned() {
+            return self.delete_docker_network(&id).await;
+        }
+        let endpoints = self.state.endpoints_of(name);
+        for id in endpoints.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.take_endpoint(&id).await?;
+        }
+        self.take_network(name).await
+    }
+
     /// As [`Vnet::remove_network`], whosever it is.
     pub(super) async fn take_network(&mut self, name: &str) -> Result<(), ControlError> {
         let uplink = self.network(name)?.uplink.clone();

@@ -1,6 +1,6 @@
 //! Mends what a killed command, a dead container or a reboot left behind.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeMap, fs};
 
 use super::{ControlError, Vnet};
 use crate::{
@@ -23,7 +23,7 @@ impl Vnet {
             }
         }
         for uplink in self.broken_uplinks() {
-            let done = self.tear_down_uplink(&uplink).await;
+            let done = self.undo_uplink(&uplink).await;
             self.note(done);
         }
         let done = self.mend_docker().await;
@@ -82,6 +82,8 @@ impl Vnet {
             if !self.state.boot_id.is_empty() {
                 self.state.endpoints.clear();
                 self.expect_dockers_uplinks();
+                // Namespaces have other numbers in each boot.
+                self.state.netns = None;
             }
             self.state.boot_id = boot_id.to_owned();
         }
@@ -89,14 +91,21 @@ impl Vnet {
     }
 
     /// Endpoints that are not whole: a killed command's, or those whose container took the link
-    /// along when its namespace went.
+    /// along when its namespace went, or that Docker has taken out of their container.
     fn broken_endpoints(&self, links: &[Link]) -> Vec<EndpointId> {
         let host_sides = links.iter().filter(|link| link.is_endpoint_side());
-        let there: BTreeSet<u32> = host_sides.map(|link| link.index).collect();
+        let there: BTreeMap<u32, &Link> = host_sides.map(|link| (link.index, link)).collect();
         let endpoints = self.state.endpoints.iter();
-        let broken = endpoints.filter(|(_, endpoint)| {
-            let whole = matches!(endpoint.phase, Phase::Ready | Phase::Handed);
-            !whole || !there.contains(&endpoint.host_ifindex)
+        let broken = endpoints.filter(|(id, endpoint)| {
+            let Some(host) = there.get(&endpoint.host_ifindex) else {
+                return true;
+            };
+            match endpoint.phase {
+                Phase::Handed => false,
+                // Docker puts its end back here, under the name that it had, before it says that the container leaves.
+                Phase::Ready => is_taken_back(id, host, links),
+                Phase::Adding | Phase::Removing => true,
+            }
         });
         broken.map(|(id, _)| id.clone()).collect()
     }
@@ -110,4 +119,10 @@ impl Vnet {
         });
         broken.map(|(name, _)| name.clone()).collect()
     }
+}
+
+fn is_taken_back(id: &EndpointId, host: &Link, links: &[Link]) -> bool {
+    let unmoved = id.unmoved_ifname();
+    let is_its_end = |link: &&Link| Some(link.index) == host.peer_index && link.name == unmoved;
+    !host.peer_is_elsewhere && links.iter().any(|link| is_its_end(&link))
 }

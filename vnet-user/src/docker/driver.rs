@@ -74,6 +74,8 @@ enum CallError {
     },
     #[error("option {0:?}: text was expected")]
     NotText(String),
+    #[error("{GENERIC}: an object of options was expected")]
+    NotOptions,
 }
 
 /// Does what a call asks for.
@@ -211,6 +213,7 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.news.append(&mut self.vnet.notices);
+        self.news.append(&mut self.vnet.troubles);
     }
 }
 
@@ -224,13 +227,16 @@ fn ids(of: OfEndpoint) -> Result<(DockerId, DockerId), DockerIdError> {
 
 fn network_asked(asked: &CreateNetwork) -> Result<NetworkAsked, CallError> {
     let mut given = BTreeMap::new();
-    if let Some(Value::Object(options)) = asked.options.get(GENERIC) {
-        for (name, value) in options {
-            let text = value
-                .as_str()
-                .ok_or_else(|| CallError::NotText(name.clone()))?;
-            given.insert(name.clone(), text.to_owned());
+    match asked.options.get(GENERIC) {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(options)) => {
+            for (name, value) in options {
+                let text = value.as_str();
+                let text = text.ok_or_else(|| CallError::NotText(name.clone()))?;
+                given.insert(name.clone(), text.to_owned());
+            }
         }
+        Some(_) => return Err(CallError::NotOptions),
     }
     let DockerOptions { parent, network } = DockerOptions::read(&given)?;
     let mut subnets = Vec::new();

@@ -1,7 +1,6 @@
 //! The socket that dockerd calls: HTTP/1 with a JSON body, a call at a time.
 
 use std::{
-    convert::Infallible,
     fs, io,
     os::unix::fs::PermissionsExt as _,
     os::{fd::FromRawFd as _, unix::net::UnixStream},
@@ -137,6 +136,11 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Nobody takes calls any more. The connection is closed without an answer, so dockerd asks again: an answer would be final.
+#[derive(Debug, Error)]
+#[error("vnet-user serve is ending")]
+struct Ending;
+
 async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let connections = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -164,9 +168,10 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
 async fn respond(
     request: hyper::Request<Incoming>,
     calls: mpsc::Sender<Call>,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
-    let answer = match ask(request, &calls).await {
-        Ok(answer) | Err(answer) => answer,
+) -> Result<hyper::Response<Full<Bytes>>, Ending> {
+    let answer = match read_call(request).await {
+        Ok((method, body)) => ask(method, body, &calls).await?,
+        Err(malformed) => Answer::Malformed(malformed),
     };
     let (status, value) = answer.into_parts();
     let mut response = hyper::Response::new(Full::new(Bytes::from(value.to_string())));
@@ -176,27 +181,26 @@ async fn respond(
     Ok(response)
 }
 
-async fn ask(
-    request: hyper::Request<Incoming>,
-    calls: &mpsc::Sender<Call>,
-) -> Result<Answer, Answer> {
+/// A call's method and body.
+async fn read_call(request: hyper::Request<Incoming>) -> Result<(String, Bytes), String> {
     if request.method() != Method::POST {
-        let method = request.method();
-        return Err(Answer::Malformed(format!("{method}: POST was expected")));
+        return Err(format!("{}: POST was expected", request.method()));
     }
     let method = request.uri().path().trim_start_matches('/').to_owned();
     let body = tokio::time::timeout(TIMEOUT, read(request.into_body())).await;
-    let body = body.unwrap_or_else(|_| Err("the body did not come in time".to_owned()));
-    let body = body.map_err(Answer::Malformed)?;
+    let body = body.unwrap_or_else(|_| Err("the body did not come in time".to_owned()))?;
+    Ok((method, body))
+}
+
+async fn ask(method: String, body: Bytes, calls: &mpsc::Sender<Call>) -> Result<Answer, Ending> {
     let (answer, answered) = oneshot::channel();
     let call = Call {
         method,
         body,
         answer,
     };
-    let ended = || Answer::Failed("vnet-user serve is ending".to_owned());
-    calls.send(call).await.map_err(|_| ended())?;
-    answered.await.map_err(|_| ended())
+    calls.send(call).await.map_err(|_| Ending)?;
+    answered.await.map_err(|_| Ending)
 }
 
 /// Also what is too long is read to its end, or the caller would get no answer; but it is not kept.

@@ -33,6 +33,9 @@ pub struct Link {
     pub tx_dropped: u64,
     /// The other end of a pair, counted in the namespace where that is; of a VLAN device the one below.
     pub peer_index: Option<u32>,
+    /// The other end is in another namespace.
+    #[doc(alias = "IFLA_LINK_NETNSID")]
+    pub peer_is_elsewhere: bool,
     /// Administratively up.
     pub up: bool,
     /// Up, and with a carrier below.
@@ -236,6 +239,7 @@ impl Link {
             sizes: Sizes::default(),
             tx_dropped: 0,
             peer_index: None,
+            peer_is_elsewhere: false,
             up: flags.contains(LinkFlags::Up),
             has_carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
             dormant: false,
@@ -269,6 +273,7 @@ impl Link {
                 }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.peer_index = Some(*index),
+                LinkAttribute::LinkNetNsId(_) => link.peer_is_elsewhere = true,
                 LinkAttribute::Promiscuity(count) => link.promiscuity = *count,
                 LinkAttribute::Xdp(xdp) => link.xdp_program = xdp.iter().find_map(program_id),
                 _ => {}

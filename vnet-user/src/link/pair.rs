@@ -56,7 +56,11 @@ impl Netlink {
 
     /// The host's own stack must say nothing on the host side: no IPv6 address, so no neighbour
     /// discovery, router solicitations or MLD into the container. Nor may it listen, should the program be gone.
-    async fn silence(&self, host: &Link, alias: &str) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub async fn silence(&self, host: &Link, alias: &str) -> Result<(), LinkError> {
         let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let no_ipv6 = LinkUnspec::new_with_index(host.index)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![inet6]))

@@ -18,7 +18,7 @@ const SHORT: usize = 12;
 #[serde(try_from = "String", into = "String")]
 pub struct DockerId(String);
 
-/// An id that Docker does not make.
+/// An id that Docker does not make: the beginning of it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("id {0:?}: {DIGITS} hex digits were expected")]
 pub struct DockerIdError(String);
@@ -46,7 +46,7 @@ impl TryFrom<String> for DockerId {
     fn try_from(text: String) -> Result<Self, DockerIdError> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if text.len() != DIGITS || !text.bytes().all(is_digit) {
-            return Err(DockerIdError(text));
+            return Err(DockerIdError(text.chars().take(DIGITS + 1).collect()));
         }
         Ok(Self(text))
     }
@@ -101,6 +101,9 @@ pub struct DockerEndpoint {
     pub network: DockerId,
     pub addresses: Vec<IpAddr>,
     pub mac: MacAddr,
+    /// The user chose the MAC address.
+    #[serde(default)]
+    pub mac_given: bool,
 }
 
 impl Docker {

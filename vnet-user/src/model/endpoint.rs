@@ -145,7 +145,9 @@ pub enum EndpointError {
         address: IpAddr,
         endpoint: EndpointId,
     },
-    #[error("address {0} is the host's own on this segment")]
+    #[error(
+        "address {0} is the host's own on this segment (`docker network create --aux-address host={0}` keeps Docker off it)"
+    )]
     AddressOfHost(IpAddr),
     #[error("address {0} was given twice")]
     AddressTwice(IpAddr),

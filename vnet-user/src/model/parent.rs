@@ -49,6 +49,35 @@ impl SegmentOptions {
             }),
         }
     }
+
+    /// Checks that they do not contradict the segment that `parent` names.
+    ///
+    /// # Errors
+    ///
+    /// When they do.
+    pub fn check(self, parent: &str, named: Segment) -> Result<(), ParentError> {
+        agree(parent, named.vlan, self.vlan, "--vlan")?;
+        let outer = named.outer.map(|outer| outer.vlan);
+        agree(parent, outer, self.outer_vlan, "--outer-vlan").map(drop)
+    }
+}
+
+/// The VLAN that a parent names, or else an option gives.
+fn agree(
+    parent: &str,
+    named: Option<VlanId>,
+    given: Option<VlanId>,
+    option: &'static str,
+) -> Result<Option<VlanId>, ParentError> {
+    match (named, given) {
+        (Some(named), Some(given)) if named != given => Err(ParentError::Conflict {
+            parent: parent.to_owned(),
+            named,
+            option,
+            given,
+        }),
+        (named, given) => Ok(named.or(given)),
+    }
 }
 
 impl Parent {
@@ -80,17 +109,9 @@ impl Parent {
             named.push(id);
             uplink = rest;
         }
-        let agree = |named: Option<VlanId>, given: Option<VlanId>, option| match (named, given) {
-            (Some(named), Some(given)) if named != given => Err(ParentError::Conflict {
-                parent: parent.to_owned(),
-                named,
-                option,
-                given,
-            }),
-            (named, given) => Ok(named.or(given)),
-        };
-        let vlan = agree(named.first().copied(), options.vlan, "--vlan")?;
-        let outer = agree(named.get(1).copied(), options.outer_vlan, "--outer-vlan")?;
+        let [inner, outer] = [0, 1].map(|at| named.get(at).copied());
+        let vlan = agree(parent, inner, options.vlan, "--vlan")?;
+        let outer = agree(parent, outer, options.outer_vlan, "--outer-vlan")?;
         Ok(Self {
             uplink: uplink.to_owned(),
             segment: Segment {

@@ -22,6 +22,13 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Of an Ethernet that is not there yet.
+    pub const ETHERNET: Self = Self {
+        mtu: 1500,
+        gso_max_size: None,
+        gso_max_segs: None,
+    };
+
     /// What an endpoint of `network` has on an uplink of these sizes. The network's own MTU holds as far as the uplink
     /// carries it. Without one, a second tag is taken off: NICs and switches have room for one tag beside their MTU, and
     /// not always for two.

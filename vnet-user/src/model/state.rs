@@ -43,7 +43,7 @@ pub struct State {
 }
 
 /// The format of the state that this vnet writes. One more for each change that an older one would read wrongly.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 impl Default for State {
     fn default() -> Self {
@@ -125,6 +125,9 @@ pub struct Uplink {
     pub ifindex: u32,
     pub hook: Hook,
     pub endpoint_device: EndpointDevice,
+    /// The user chose the device.
+    #[serde(default)]
+    pub device_asked: bool,
     /// Which build's programs run, and with which log level.
     #[serde(default)]
     pub programs: String,
@@ -168,7 +171,6 @@ impl Uplink {
             variant: Variant::default(),
             made_clsact: false,
             active_port: None,
-            for_docker: true,
             nic: NicChanges::default(),
             lacks_unicast_filter: false,
             retired: BTreeMap::new(),
@@ -182,6 +184,13 @@ impl Uplink {
 }
 
 impl State {
+    /// The uplinks that Docker's networks are on.
+    pub fn dockers_uplinks(&self) -> impl Iterator<Item = &str> {
+        let networks = self.docker.networks.keys();
+        let networks = networks.filter_map(|id| self.networks.get(id.short()));
+        networks.map(|network| network.uplink.as_str())
+    }
+
     /// The networks on an uplink.
     pub fn networks_on<'a>(
         &'a self,

@@ -2,7 +2,7 @@
 
 use crate::{
     control::{ControlError, Vnet, container_end::at_container_end},
-    link::{Link, Netlink},
+    link::{Link, Netlink, Netns},
     model::{EndpointId, state::Phase},
 };
 
@@ -30,19 +30,27 @@ impl Vnet {
         let Some(host) = self.host_side(id, &endpoint).await? else {
             return Ok(());
         };
-        let name = at_container_end(&endpoint, &host, |_: Netlink, link: Link| {
-            std::future::ready(Ok::<_, ControlError>(link.name))
+        let found = at_container_end(&endpoint, &host, |_: Netlink, link: Link| {
+            let netns = Netns::current();
+            std::future::ready(
+                netns
+                    .map(|netns| (link.name, netns.id()))
+                    .map_err(ControlError::from),
+            )
         })?;
-        let Some(name) = name else {
+        let Some((ifname, netns_id)) = found else {
             return Ok(());
         };
         let endpoint = self.endpoint_mut(id)?;
-        endpoint.ifname = name;
-        endpoint.phase = Phase::Ready;
+        endpoint.ifname = ifname;
+        endpoint.netns_id = Some(netns_id);
         self.hook_container(&uplink, id).await?;
+        // Last: should this process die before, the next one does it again.
+        let endpoint = self.endpoint_mut(id)?;
+        endpoint.phase = Phase::Ready;
+        let endpoint = endpoint.clone();
         self.save()?;
         self.give_to_xdp(&uplink).await?;
-        let endpoint = self.endpoint_mut(id)?.clone();
         self.announce_endpoint(id, &endpoint).await.map(drop)
     }
 }

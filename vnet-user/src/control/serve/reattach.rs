@@ -18,7 +18,7 @@ impl Vnet {
         &mut self,
         refused: &mut BTreeMap<String, u32>,
     ) -> Result<Vec<String>, ControlError> {
-        self.make_inner_uplinks().await?;
+        self.make_inner_uplinks().await;
         let links = self.netlink.list().await?;
         let mut back = Vec::new();
         for (name, uplink) in self.state.uplinks.clone() {
@@ -37,7 +37,8 @@ impl Vnet {
             }
             let options = AttachOptions {
                 asker: Asker::Same,
-                endpoint_device: (!uplink.is_expected()).then_some(uplink.endpoint_device),
+                endpoint_device: (!uplink.is_expected() || uplink.device_asked)
+                    .then_some(uplink.endpoint_device),
                 xdp: XdpChoice::Keep,
                 log_level: log::LevelFilter::Off,
             };

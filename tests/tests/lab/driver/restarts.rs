@@ -1,0 +1,292 @@
+//! What the driver keeps while it, the NIC or the host is away.
+
+use std::{
+    fs::{self, File},
+    os::{
+        fd::{AsRawFd as _, RawFd},
+        unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
+    },
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::Signal,
+};
+use serde_json::{Value, json};
+use tests::{
+    Container, Fixture, Foreground, Watching,
+    caller::{Caller, docker_id, network},
+    eventually, mac_of,
+};
+use vnet_user::lab::Netns;
+
+use super::{Driver, GATEWAY, NOTHING, SUBNET, is_attached, of};
+
+#[test]
+fn containers_keep_their_network_while_serve_is_away() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.create_web();
+    let a = driver.run("a", "e1", "192.168.200.2/24");
+    driver.serve.kill();
+    a.pings("192.168.200.100");
+    driver.serve = Watching::start(&driver.fixture);
+    a.pings("192.168.200.100");
+    let b = driver
+        .docker
+        .run(&mut driver.fixture, "b", "aa", "e2", "192.168.200.3/24");
+    b.pings("192.168.200.2");
+    driver.serve.end();
+    assert!(!driver.docker.socket().exists());
+    drop(router);
+}
+
+/// As under systemd, whose socket stays while one `serve` follows another.
+#[test]
+fn a_socket_that_was_opened_before_is_taken() {
+    let fixture = Fixture::new();
+    let directory = tempfile::tempdir().unwrap();
+    let activate = directory.path().join("activate");
+    let socket = fixture.vnet.docker_socket();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let fd = _listener.as_raw_fd();
+    let script = "#!/bin/sh\nexport LISTEN_PID=$$ LISTEN_FDS=1\nexec \"$@\"\n";
+    fs::write(&activate, script).unwrap();
+    fs::set_permissions(&activate, fs::Permissions::from_mode(0o755)).unwrap();
+    for _ in 0..2 {
+        let wrapper = activate.to_str().unwrap();
+        let mut command = fixture.vnet.command_under(wrapper, "serve");
+        // SAFETY: dup2 is all that is done between fork and exec.
+        unsafe { command.pre_exec(move || dup2_raw(fd, 3)) };
+        let (serve, first) = Foreground::of(command, "serve");
+        assert_eq!(first, NOTHING);
+        let (status, _) = Caller::new(&fixture).post("Plugin.Activate", "");
+        assert_eq!(status, 200);
+        assert_eq!(serve.end(Signal::SIGTERM), Some(0));
+        assert!(socket.exists());
+    }
+}
+
+fn dup2_raw(from: RawFd, to: RawFd) -> std::io::Result<()> {
+    // SAFETY: a system call without pointers.
+    match unsafe { libc::dup2(from, to) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn a_parent_that_is_away_is_waited_for() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    let host = driver.fixture.host();
+    host.ip("link del enp0s8").unwrap();
+    eventually("that the uplink is gone", &json!("no_interface"), || {
+        driver.fixture.show()["uplinks"][0]["datapath"].clone()
+    });
+    // A container starts all the same, and has no carrier until then.
+    let sandbox = driver.fixture.lab.add("a").unwrap().path();
+    let mut create = of("e1");
+    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+    driver.docker.ok("CreateEndpoint", &create);
+    let mut join = of("e1");
+    join["SandboxKey"] = json!(sandbox);
+    driver.docker.ok("Join", &join);
+    let netns = Netns::clone(driver.fixture.lab.get("a").unwrap());
+    host.ip(&format!(
+        "link set vce1e1e1e1e1e1 netns {} name eth0",
+        netns.name()
+    ))
+    .unwrap();
+    netns.ip("addr add 192.168.200.2/24 dev eth0").unwrap();
+    netns.ip("link set eth0 up").unwrap();
+    eventually("that it has no carrier", &true, || {
+        netns
+            .ip("link show dev eth0")
+            .unwrap()
+            .contains("NO-CARRIER")
+    });
+
+    let wire = driver.fixture.wire();
+    host.ip(&format!(
+        "link add enp0s8 type veth peer name enp0s8 netns {}",
+        wire.name()
+    ))
+    .unwrap();
+    wire.ip("link set enp0s8 up").unwrap();
+    host.ip("link set enp0s8 up").unwrap();
+    let _router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.serve.says(&["enp0s8: is back"]);
+    eventually("carrier", &true, || {
+        netns.ip("link show dev eth0").unwrap().contains("LOWER_UP")
+    });
+    let mac = mac_of(&netns, "eth0");
+    let id = docker_id("e1")[..12].to_owned();
+    Container { netns, id, mac }.pings("192.168.200.100");
+}
+
+#[test]
+fn after_a_boot_dockers_networks_are_there_again() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.create_web();
+    driver
+        .docker
+        .create_network("bb", &json!({}), "10.9.0.0/24", "");
+    driver.run("a", "e1", "192.168.200.2/24");
+    driver.serve.kill();
+
+    driver.fixture.lab.remove("a");
+    driver.fixture.forget_boot();
+    let host = driver.fixture.host();
+    host.ip("link del vibbbbbbbbbbbb").unwrap();
+
+    driver.serve = Watching::start_with(&driver.fixture, "watching enp0s8,vibbbbbbbbbbbb");
+    for uplink in ["enp0s8", "vibbbbbbbbbbbb"] {
+        driver
+            .serve
+            .says(&[&format!("{uplink}: is back, and attached")]);
+    }
+    assert_eq!(driver.serve.said().len(), 2, "{:?}", driver.serve.said());
+    assert!(is_attached(&driver.fixture));
+    let b = driver.run("b", "e2", "192.168.200.2/24");
+    b.pings("192.168.200.100");
+    ["aa", "bb"].iter().for_each(|id| driver.remove_network(id));
+    assert!(!is_attached(&driver.fixture));
+    drop(router);
+}
+
+/// Whenever that is: at once, or in the middle of it.
+#[test]
+fn serve_that_is_killed_at_a_call_does_it_when_it_comes_again() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    let network = network("aa", &json!({ "parent": "enp0s8.200" }), SUBNET, GATEWAY);
+    let gone = json!({ "NetworkID": docker_id("aa") });
+    for millis in [1, 3, 8, 15, 25, 40, 60, 90] {
+        let delay = Duration::from_millis(millis);
+        driver = driver.killed_at("CreateNetwork", &network, delay);
+        let role = format!("c{millis}");
+        let sandbox = driver.fixture.lab.add(&role).unwrap().path();
+        let mut create = of("e1");
+        create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+        driver = driver.killed_at("CreateEndpoint", &create, delay);
+        let mut join = of("e1");
+        join["SandboxKey"] = json!(sandbox);
+        driver = driver.killed_at("Join", &join, delay);
+        driver.remove("e1");
+        let a = driver.run(&format!("d{millis}"), "e2", "192.168.200.2/24");
+        a.pings("192.168.200.100");
+        driver = driver.killed_at("Leave", &of("e2"), delay);
+        driver = driver.killed_at("DeleteEndpoint", &of("e2"), delay);
+        driver = driver.killed_at("DeleteNetwork", &gone, delay);
+        assert!(driver.knows_nothing(), "{millis} ms: {}", driver.state());
+        let links = driver.fixture.host().ip("-br link").unwrap();
+        assert_eq!(links.lines().count(), 2, "lo and enp0s8 alone: {links}");
+    }
+    drop(router);
+}
+
+/// A network that nobody asks for again, since dockerd was killed too, is taken back.
+#[test]
+fn what_was_begun_and_never_asked_for_again_is_undone() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    driver.serve.kill();
+    let path = driver.fixture.vnet.state().join("state.json");
+    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    state["networks"] = json!({});
+    fs::write(&path, state.to_string()).unwrap();
+    driver.serve = Watching::start_with(&driver.fixture, NOTHING);
+    assert!(driver.knows_nothing(), "{}", driver.state());
+}
+
+/// dockerd puts the container's end back where it was made, and gives up calling after 30 s.
+#[test]
+fn a_container_that_ended_while_serve_was_away_is_forgotten() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.create_web();
+    let a = driver.run("a", "e1", "192.168.200.2/24");
+    driver.serve.kill();
+    a.netns.ip("link set eth0 down").unwrap();
+    a.netns.ip("link set eth0 name vce1e1e1e1e1e1").unwrap();
+    let host = driver.fixture.host();
+    a.netns
+        .ip(&format!(
+            "link set vce1e1e1e1e1e1 netns /run/netns/{}",
+            host.name()
+        ))
+        .unwrap();
+
+    driver.serve = Watching::start(&driver.fixture);
+    let links = host.ip("-br link").unwrap();
+    assert!(!links.contains("e1e1e1e1e1e1"), "{links}");
+    driver.remove("e1");
+    let b = driver
+        .docker
+        .run(&mut driver.fixture, "b", "aa", "e2", "192.168.200.2/24");
+    b.pings("192.168.200.100");
+    drop(router);
+}
+
+/// What Docker's networks are on is attached by who comes next, if the attach was not ended.
+#[test]
+fn an_attach_that_was_cut_off_is_done_anew() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.create_web();
+    driver.serve.kill();
+    let path = driver.fixture.vnet.state().join("state.json");
+    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    state["uplinks"]["enp0s8"]["phase"] = json!("adding");
+    fs::write(&path, state.to_string()).unwrap();
+
+    driver.serve = Watching::start(&driver.fixture);
+    driver.serve.says(&["enp0s8: is back, and attached"]);
+    let a = driver
+        .docker
+        .run(&mut driver.fixture, "a", "aa", "e1", "192.168.200.2/24");
+    a.pings("192.168.200.100");
+    drop(router);
+}
+
+/// An answer would be final, but dockerd asks again when the connection ends without one.
+#[test]
+fn calls_that_wait_while_serve_ends_are_done_or_get_no_answer() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    for _ in 0..4 {
+        let lock = File::open(driver.fixture.vnet.state().join("lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        let Driver {
+            fixture,
+            serve,
+            docker,
+        } = driver;
+        let answers = thread::scope(|scope| {
+            let calls = ["e1", "e2", "e3"].map(|id| {
+                let call = || docker.ask("Leave", &of(id));
+                scope.spawn(call)
+            });
+            // All of them have come.
+            thread::sleep(Duration::from_millis(100));
+            let ending = scope.spawn(|| serve.end());
+            thread::sleep(Duration::from_millis(100));
+            drop(lock);
+            ending.join().unwrap();
+            calls.map(|call| call.join().unwrap())
+        });
+        for answer in answers.into_iter().flatten() {
+            assert_eq!(answer, json!({}));
+        }
+        let serve = Watching::start(&fixture);
+        driver = Driver {
+            fixture,
+            serve,
+            docker,
+        };
+    }
+}
