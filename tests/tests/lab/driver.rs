@@ -296,9 +296,10 @@ fn a_parent_goes_by_any_of_its_names() {
     let mut driver = Driver::new();
     let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
     let host = driver.fixture.host();
-    host.ip("link property add dev enp0s8 altname trunk0")
+    // A dot in a name that there is is no VLAN.
+    host.ip("link property add dev enp0s8 altname trunk0 altname trunk0.7")
         .unwrap();
-    for parent in ["trunk0.200", "trunk0"] {
+    for parent in ["trunk0.200", "trunk0", "trunk0.7"] {
         let options = json!({ "parent": parent, "vlan": "200" });
         driver
             .docker

@@ -134,11 +134,17 @@ fn ids_that_begin_alike_are_refused() {
     network["NetworkID"] = json!(other("aa"));
     let reason = driver.docker.refused("CreateNetwork", &network);
     assert!(reason.contains("aaaaaaaaaaaa"), "{reason}");
+    let mut waiting = of("e2");
+    waiting["Interface"] = json!({ "Address": "192.168.200.3/24" });
+    driver.docker.ok("CreateEndpoint", &waiting);
     let mut endpoint = of("e1");
-    endpoint["EndpointID"] = json!(other("e1"));
-    endpoint["Interface"] = json!({ "Address": "192.168.200.3/24" });
-    let reason = driver.docker.refused("CreateEndpoint", &endpoint);
-    assert!(reason.contains("e1e1e1e1e1e1"), "{reason}");
+    endpoint["Interface"] = json!({ "Address": "192.168.200.4/24" });
+    // One that has not joined, and one that has.
+    for digits in ["e2", "e1"] {
+        endpoint["EndpointID"] = json!(other(digits));
+        let reason = driver.docker.refused("CreateEndpoint", &endpoint);
+        assert!(reason.contains(&digits.repeat(6)), "{reason}");
+    }
     // What is not there may be taken away, and that is all that goes.
     driver.docker.ok("Leave", &endpoint);
     driver.docker.ok("DeleteEndpoint", &endpoint);
