@@ -10,7 +10,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,8 @@ use crate::PATIENCE;
 
 /// What the names of the tests' files begin with; what is left after SIGKILL is swept by it.
 const LAB: &str = "vnet-test";
+/// The directory of an engine whose data is kept.
+const KEPT: &str = "vnet-test-docker";
 
 /// An engine that `cargo xtask setup` has fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +97,29 @@ impl Docker {
     ///
     /// When the mounts cannot be made.
     pub fn prepare(netns: &Netns, engine: Engine, extra: &str) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix(&format!("{LAB}-{}-docker-", std::process::id()))
-            .tempdir()
-            .unwrap();
+        let prefix = format!("{LAB}-{}-docker-", std::process::id());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
+        Self::prepare_in(directory, netns, engine, extra, None)
+    }
+
+    /// As [`Docker::prepare`], with what a host keeps from boot to boot in `data`, and paths that are the same in each.
+    ///
+    /// # Panics
+    ///
+    /// When there is such an engine already.
+    pub fn prepare_kept(netns: &Netns, engine: Engine, extra: &str, data: &Path) -> Self {
+        let mut directory = tempfile::Builder::new();
+        let directory = directory.prefix(KEPT).rand_bytes(0).tempdir().unwrap();
+        Self::prepare_in(directory, netns, engine, extra, Some(data))
+    }
+
+    fn prepare_in(
+        directory: TempDir,
+        netns: &Netns,
+        engine: Engine,
+        extra: &str,
+        kept: Option<&Path>,
+    ) -> Self {
         let below = directory.path();
         let group = below.file_name().unwrap().to_str().unwrap();
         // A machine's own configuration must not be read.
@@ -116,7 +137,7 @@ impl Docker {
             engine.display()
         );
         Self {
-            holder: Holder::start(&engine, below, group),
+            holder: Holder::start(&engine, below, group, kept),
             engine,
             netns: netns.clone(),
             arguments,
@@ -141,7 +162,8 @@ impl Docker {
         let pid = self.holder.run(&line).trim().parse().unwrap();
         let pid = Pid::from_raw(pid);
         self.daemon = Some(pid);
-        let deadline = Instant::now() + PATIENCE;
+        // It starts containers first, and asks for a driver that is not there for half a minute.
+        let deadline = Instant::now() + 3 * PATIENCE;
         while !self.answers() {
             let ended = has_ended(pid);
             assert!(!ended, "dockerd has ended; its log: {}", self.log());
@@ -208,6 +230,12 @@ impl Docker {
         ));
     }
 
+    /// Leaves the engine and its containers to themselves, until the machine ends.
+    pub fn leave(self) {
+        self.holder.leave();
+        std::mem::forget(self.directory);
+    }
+
     /// The processes that hold this engine's containers.
     fn shims(&self) -> Vec<Pid> {
         let mine = self.directory().display().to_string();
@@ -264,6 +292,16 @@ impl Docker {
         self.cli_words(&arguments.split_whitespace().collect::<Vec<_>>())
     }
 
+    /// Runs `docker` with arguments that may have to wait; whether it succeeds is known when the thread ends.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn background(&self, arguments: &str) -> JoinHandle<bool> {
+        let mut command = self.cli_command(&arguments.split_whitespace().collect::<Vec<_>>());
+        thread::spawn(move || command.output().unwrap().status.success())
+    }
+
     /// As [`Docker::cli`], with arguments that have white space in them.
     ///
     /// # Errors
@@ -274,18 +312,22 @@ impl Docker {
     ///
     /// When it cannot be started.
     pub fn cli_words(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.cli_command(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr).trim().to_owned()),
+        }
+    }
+
+    fn cli_command(&self, arguments: &[&str]) -> Command {
         let program = self.engine.join("usr/bin/docker");
         let mut command = self.command(&program);
         command
             .arg(format!("-Hunix://{}", self.socket().display()))
             .args(arguments)
             .env("DOCKER_CONFIG", self.directory());
-        let output = command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => Err(text(&output.stderr).trim().to_owned()),
-        }
+        command
     }
 
     /// Runs `docker` with arguments that must succeed.

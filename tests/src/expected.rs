@@ -1,6 +1,6 @@
 //! What the caller says this kernel must offer.
 
-use std::env;
+use std::{env, path::PathBuf};
 
 use vnet_user::lab::{LabError, VlanEnd, VlanEndKind};
 
@@ -36,6 +36,17 @@ pub fn stream_bytes() -> u64 {
         true => 10 << 20,
         false => 100 << 20,
     }
+}
+
+/// The disk that outlives the machine.
+///
+/// # Panics
+///
+/// When the caller did not name one.
+pub fn disk() -> PathBuf {
+    let disk = env::var("VNET_DISK");
+    disk.expect("VNET_DISK must name a directory that outlives a boot (`cargo xtask test` sets it)")
+        .into()
 }
 
 /// How many hostile frames the caller wants, if more than usual.

@@ -6,13 +6,14 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `VNET_BIN` | the `vnet-user` binary to test; needed |
-//! | `VNET_DOCKER` | for `docker.rs`: the directory of Docker engines, one for each suite |
+//! | `VNET_DOCKER` | for `docker.rs` and `boots.rs`: the directory of Docker engines, one for each suite |
 //! | `VNET_EXPECT_HOOK` | `tcx` or `clsact`: what `attach` must choose |
 //! | `VNET_ENDPOINT_DEVICE` | `veth` or `netkit`: asked for at `attach`, and must be what it chooses |
 //! | `VNET_EXPECT_8021Q` | `1`: VLAN ends on the wire must be the kernel's own devices; it must have ipvlan and bonds, too |
 //! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
 //! | `VNET_FULL` | `1`: long tests do all, also on an emulated machine |
 //! | `VNET_FUZZ_FRAMES`, `VNET_FUZZ_SEED` | how many hostile frames, and from which seed; else a few, and by chance |
+//! | `VNET_DISK` | for `boots.rs`: a directory that is there again after a boot |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
 #![allow(
     clippy::unwrap_used,

@@ -4,6 +4,7 @@
 //! and runs one script in it. So whatever is installed and compiled on the host is there, nothing needs an image, and
 //! nothing on the host can change.
 
+pub mod disk;
 pub mod initramfs;
 pub mod kernel;
 pub mod nics;

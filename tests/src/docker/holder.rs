@@ -13,7 +13,11 @@ use std::{
 
 use nix::{
     sched::{CloneFlags, setns, unshare},
-    sys::prctl,
+    sys::{
+        prctl,
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
 };
 use vnet_user::lab::Netns;
 
@@ -33,12 +37,13 @@ impl Holder {
     /// # Panics
     ///
     /// When that fails.
-    pub fn start(engine: &Path, directory: &Path, group: &str) -> Self {
+    pub fn start(engine: &Path, directory: &Path, group: &str, kept: Option<&Path>) -> Self {
         let mut command = Command::new("sh");
         command
             .args(["-c", include_str!("holder.sh"), "holder"])
             .args([engine, directory])
             .arg(group)
+            .args(kept)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0);
@@ -64,6 +69,17 @@ impl Holder {
     /// Its process id, by which `nsenter` finds the mount namespace.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Leaves all that runs to itself, until the machine ends.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn leave(self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        std::mem::forget(self);
     }
 
     /// Runs a line of shell, and returns what it printed. It must not take long: nobody watches the time.

@@ -1,8 +1,9 @@
 # Holds a Docker engine: makes the mounts that it sees, starts what it is told to on standard input, and when that ends,
 # for whatever reason, ends every process below and removes what is left. It must be a subreaper in a new mount namespace.
-# Arguments: the engine's directory, the directory of its data, the name of its control groups.
+# Arguments: the engine's directory, the directory of its files, the name of its control groups, and a directory for its data
+# where that shall outlive the engine.
 set -e
-engine=$1 directory=$2 group=$3
+engine=$1 directory=$2 group=$3 kept=$4
 # Caught, not ignored, or they would be ignored in containers too.
 trap : HUP INT TERM PIPE
 mount --make-rslave /
@@ -20,6 +21,10 @@ for place in data exec; do
     mkdir "$directory/$place"
     mount -t tmpfs "$place" "$directory/$place"
 done
+if [ -n "$kept" ]; then
+    mkdir -p "$kept"
+    mount --bind "$kept" "$directory/data"
+fi
 
 # What dockerd and containerd write there goes with the namespace.
 for place in etc opt; do

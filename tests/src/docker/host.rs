@@ -1,5 +1,10 @@
 //! [`DockerHost`]: a host with Docker and vnet.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use vnet_user::lab::probe;
@@ -27,6 +32,17 @@ impl DockerHost {
     /// When they do not come up.
     pub fn start(fixture: Fixture, engine: Engine, extra: &str) -> Self {
         let docker = Docker::prepare(&fixture.host(), engine, extra);
+        let host = Self::boot(fixture, docker);
+        host.docker.import_image();
+        host
+    }
+
+    /// Starts both as a host does when it boots, the driver first. An image is in the engine's data, if it is anywhere.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come up.
+    pub fn boot(fixture: Fixture, docker: Docker) -> Self {
         let mut host = Self {
             docker,
             serve: None,
@@ -34,8 +50,18 @@ impl DockerHost {
         };
         host.start_serve();
         host.docker.start_daemon();
-        host.docker.import_image();
         host
+    }
+
+    /// Leaves all that runs to itself, until the machine ends.
+    pub fn leave(self) {
+        let Self {
+            serve,
+            docker,
+            fixture,
+        } = self;
+        docker.leave();
+        std::mem::forget((serve, fixture));
     }
 
     /// Starts `vnet-user serve`, and returns what it said first.
@@ -99,6 +125,26 @@ impl DockerHost {
         self.docker
             .container(name, options)
             .unwrap_or_else(|error| panic!("{name}: {error}; serve said {:?}", self.serve_said()));
+        self.container(name)
+    }
+
+    /// A container that dockerd starts by itself, once it runs.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time.
+    pub fn restarted(&self, name: &str) -> Container {
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let line = format!("inspect --format {{{{.State.Running}}}} {name}");
+        while self.docker.ok(&line).trim() != "true" {
+            assert!(
+                Instant::now() < deadline,
+                "{name} does not run; serve said {:?}; Docker's log: {}",
+                self.serve_said(),
+                self.docker.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
         self.container(name)
     }
 

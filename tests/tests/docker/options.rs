@@ -1,6 +1,7 @@
 //! Options of `docker network create` and `docker run`.
 
-use tests::{Container, DockerHost, Engine, Fixture, link};
+use tests::{Container, DockerHost, Engine, Fixture, PATIENCE, SILENCE, link};
+use vnet_user::lab::probe;
 
 fn host() -> DockerHost {
     DockerHost::start(Fixture::new(), Engine::Bookworm, "")
@@ -128,6 +129,19 @@ fn ipv6_and_several_subnets() {
     assert_eq!(host.ttl(&a, "fd00:200::100"), Some(64));
     let routes = host.docker.exec("ca", "ip -6 route").unwrap();
     assert!(routes.contains("default via fd00:200::100"), "{routes}");
+
+    // Subnets reach each other by a router alone, though they share the segment.
+    let b = host.run("cb", "--network both --ip 10.7.0.9");
+    let address = ipv4_of(&a);
+    let from_b = |patience| probe::ping(&b.netns, address.parse().unwrap(), patience).unwrap();
+    assert!(from_b(SILENCE).is_none());
+    let routes = host.docker.exec("cb", "ip route").unwrap();
+    let gateway = routes.split_whitespace().nth(2).unwrap();
+    let wire = host.fixture.wire();
+    wire.ip(&format!("addr add {gateway}/24 dev enp0s8.200"))
+        .unwrap();
+    wire.sysctl("net/ipv4/ip_forward", "1").unwrap();
+    assert_eq!(from_b(PATIENCE).map(|echo| echo.ttl), Some(63));
 }
 
 /// As newer Dockers' macvlan.
@@ -182,4 +196,23 @@ fn a_container_starts_while_its_parent_is_down() {
         .unwrap();
     host.fixture.host().ip("link set enp0s8 up").unwrap();
     assert_eq!(host.ttl(&a, "10.1.0.1"), Some(64));
+}
+
+/// By DHCP, say.
+#[test]
+fn a_container_may_choose_its_own_addresses() {
+    let host = host();
+    let _end = host.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    host.network("--ipam-driver null -o parent=enp0s8.200 own");
+    let a = host.run("ca", "--network own --cap-add NET_ADMIN");
+    let shown = a.netns.ip("-4 -o addr show dev eth0").unwrap();
+    assert_eq!(shown, "");
+    host.docker
+        .exec("ca", "ip addr add 192.168.200.9/24 dev eth0")
+        .unwrap();
+    assert_eq!(host.ttl(&a, "192.168.200.100"), Some(64));
+    let b = host.run("cb", "--network own");
+    assert_ne!(a.mac, b.mac);
+    host.docker.ok("rm --force ca cb");
+    host.docker.ok("network rm own");
 }

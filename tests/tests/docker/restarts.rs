@@ -1,7 +1,14 @@
 //! What goes and comes again: vnet, dockerd, or both. Where macvlan's users lose their network, nothing may be lost here.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use nix::sys::signal::Signal;
-use tests::{Container, DockerHost, Engine, Fixture, Flow, Foreground, Source, eventually, mac_of};
+use tests::{
+    Container, DockerHost, Engine, Fixture, Flow, Foreground, Source, eventually, figure, mac_of,
+};
 use vnet_user::lab::RawSocket;
 
 /// Frames before what is tested and after it.
@@ -75,16 +82,16 @@ fn dockerd_with_live_restore_costs_no_frame() {
         host.docker.start_daemon();
         host.docker.stop_daemon();
         host.docker.start_daemon();
+        // Both, in either order.
+        host.docker.stop_daemon();
+        host.end_serve();
+        host.start_serve();
+        host.docker.start_daemon();
+        host.end_serve();
+        host.docker.stop_daemon();
+        host.docker.start_daemon();
+        host.start_serve();
         none_lost(flows);
-        // In either order.
-        host.docker.stop_daemon();
-        host.end_serve();
-        host.start_serve();
-        host.docker.start_daemon();
-        host.end_serve();
-        host.docker.stop_daemon();
-        host.start_serve();
-        host.docker.start_daemon();
         let b = host.run("cb", "--network vnet200 --ip 192.168.200.3");
         assert_eq!(host.ttl(&b, "192.168.200.2"), Some(64));
         host.docker.ok("rm --force ca cb");
@@ -108,39 +115,61 @@ fn without_live_restore_containers_come_back_as_they_were() {
         for end in [tests::Docker::stop_daemon, tests::Docker::kill_daemon] {
             end(&mut host.docker);
             host.docker.start_daemon();
-            let running = || {
-                host.docker
-                    .ok("inspect --format {{.State.Running}} ca")
-                    .trim()
-                    == "true"
-            };
-            tests::eventually("that the container runs again", &true, running);
-            let a = host.container("ca");
+            let a = host.restarted("ca");
             assert_eq!(a.mac, before.mac);
             assert_eq!(host.ttl(&a, "192.168.200.100"), Some(64));
         }
     }
 }
 
-/// No call of the driver calls Docker, so each may start before the other.
+/// No call of the driver calls Docker, so each may start before the other. A container that dockerd restarts makes it wait.
 #[test]
 fn dockerd_starts_without_the_driver_and_finds_it_later() {
     let mut host = host(Engine::Trixie, "");
+    host.run(
+        "ca",
+        "--restart always --network vnet200 --ip 192.168.200.2",
+    );
     host.docker.stop_daemon();
     host.end_serve();
+    let start = Instant::now();
     host.docker.start_daemon();
+    figure(&format!(
+        "without the driver, dockerd is up after {:.1?}",
+        start.elapsed()
+    ));
     host.start_serve();
-    let a = host.run("ca", "--network vnet200 --ip 192.168.200.2");
-    assert_eq!(a.mac.to_string(), "02:42:c0:a8:c8:02");
+    host.docker.ok("start ca");
+    let b = host.run("cb", "--network vnet200 --ip 192.168.200.3");
+    assert_eq!(host.ttl(&b, "192.168.200.2"), Some(64));
 }
 
-/// Waits until a container runs, and returns it.
-fn running(host: &DockerHost, name: &str) -> Container {
-    let line = format!("inspect --format {{{{.State.Running}}}} {name}");
-    eventually("that the container runs", &true, || {
-        host.docker.ok(&line).trim() == "true"
-    });
-    host.container(name)
+/// What is asked for meanwhile waits for it.
+#[test]
+fn containers_and_networks_are_removed_while_serve_is_away() {
+    for engine in [Engine::Bookworm, Engine::Trixie] {
+        let mut host = host(engine, "");
+        host.run("ca", "--network vnet200 --ip 192.168.200.2");
+        host.run("cb", "--network vnet200 --ip 192.168.200.3");
+        host.kill_serve();
+        let removal = host.docker.background("rm --force ca");
+        thread::sleep(Duration::from_secs(1));
+        host.start_serve();
+        assert!(removal.join().unwrap());
+        host.kill_serve();
+        let removal = host.docker.background("rm --force cb");
+        thread::sleep(Duration::from_secs(1));
+        host.start_serve();
+        assert!(removal.join().unwrap());
+        host.end_serve();
+        let removal = host.docker.background("network rm vnet200");
+        thread::sleep(Duration::from_secs(1));
+        host.start_serve();
+        assert!(removal.join().unwrap());
+        assert_eq!(host.fixture.show()["uplinks"], serde_json::json!([]));
+        let links = host.fixture.host().ip("-br link").unwrap();
+        assert_eq!(links.lines().count(), 2, "lo and enp0s8 alone: {links}");
+    }
 }
 
 /// What a boot takes away is taken away by hand: processes, links, programs, pins; and the kernel has another boot id.
@@ -157,7 +186,7 @@ fn after_a_boot_containers_come_back_as_they_were() {
 
         host.start_serve();
         host.docker.start_daemon();
-        let after = running(&host, "ca");
+        let after = host.restarted("ca");
         assert_eq!(after.mac, before.mac);
         assert_eq!(host.ttl(&after, "192.168.200.100"), Some(64));
         // And from the other side, though Docker came first.
@@ -169,7 +198,7 @@ fn after_a_boot_containers_come_back_as_they_were() {
         nic.ip("link del enp0s8").unwrap();
         host.start_serve();
         host.docker.start_daemon();
-        let after = running(&host, "ca");
+        let after = host.restarted("ca");
         assert_eq!(after.mac, before.mac);
         let wire = host.fixture.wire();
         let name = wire.name();

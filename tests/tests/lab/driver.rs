@@ -337,3 +337,41 @@ fn priorities_are_mapped_for_dockers_containers_too() {
     wire.send(&frame).unwrap();
     receiver.expect("in", PATIENCE).unwrap();
 }
+
+#[test]
+fn a_network_of_the_user_keeps_what_docker_attached() {
+    let driver = Driver::new();
+    driver.create_web();
+    driver.fixture.network("mine", "--vlan 201");
+    driver.remove_network("aa");
+    assert!(is_attached(&driver.fixture));
+    driver.fixture.ok("network remove mine");
+    // Nobody asks for it any more.
+    driver.fixture.ok("show");
+    assert!(driver.knows_nothing(), "{}", driver.state());
+}
+
+/// `GwAllocCheck` is of 2025: no gateway that nobody gave is taken from a subnet.
+#[test]
+fn calls_without_effect_are_answered_as_engines_expect() {
+    let driver = Driver::new();
+    let options = json!({ "NetworkID": docker_id("aa"), "Options": {} });
+    for (method, answer) in [
+        (
+            "GetCapabilities",
+            json!({ "Scope": "local", "ConnectivityScope": "local", "GwAllocChecker": true }),
+        ),
+        (
+            "GwAllocCheck",
+            json!({ "SkipIPv4": true, "SkipIPv6": true }),
+        ),
+        ("EndpointOperInfo", json!({ "Value": {} })),
+        ("DiscoverNew", json!({})),
+        ("DiscoverDelete", json!({})),
+        ("ProgramExternalConnectivity", json!({})),
+        ("RevokeExternalConnectivity", json!({})),
+    ] {
+        assert_eq!(driver.docker.ok(method, &options), answer, "{method}");
+    }
+    assert!(driver.knows_nothing());
+}

@@ -125,6 +125,11 @@ pub const FOR_VM: &[Need] = &[
     program("cpio", "cpio", "packs the initramfs"),
     program("xz", "xz-utils", "unpacks kernel modules"),
     program(
+        "mkfs.ext4",
+        "e2fsprogs",
+        "makes the disk of a host that reboots",
+    ),
+    program(
         "setpriv",
         "util-linux",
         "ends a virtual machine with its parent",

@@ -18,6 +18,8 @@ pub struct Executables {
     pub nic: PathBuf,
     /// `tests/tests/docker`: real Docker engines; runs on this machine only.
     pub docker: PathBuf,
+    /// `tests/tests/boots`: a host with a Docker engine, a test for each of its boots.
+    pub boots: PathBuf,
     /// The unit tests of the package's library, if it has one.
     pub library: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ pub fn build(workspace: &Workspace) -> anyhow::Result<Executables> {
         lab: find("lab")?,
         nic: find("nic")?,
         docker: find("docker")?,
+        boots: find("boots")?,
         library: executable(&messages, "lib", None),
     })
 }

@@ -11,9 +11,9 @@ use anyhow::Context as _;
 
 use super::libtest::{self, Executables, Tally};
 use super::runs::{MACHINES, Run, Tests};
-use crate::vm::initramfs;
 use crate::vm::kernel::{Flavour, Kernel};
 use crate::vm::qemu::{self, Job, Outcome};
+use crate::vm::{disk, initramfs};
 use crate::workspace::Workspace;
 
 /// Longest time for a machine, boot included. Emulation is some ten times slower than this machine.
@@ -34,9 +34,17 @@ struct Prepared {
     run: Run,
     kernel: Kernel,
     initramfs: PathBuf,
+    /// One for each boot.
+    boots: Vec<Boot>,
+    directory: PathBuf,
+    /// What the machine keeps from boot to boot.
+    disk: Option<PathBuf>,
+}
+
+/// A script for the guest, and how many tests it runs.
+struct Boot {
     script: String,
     expected: u32,
-    directory: PathBuf,
 }
 
 /// What became of a run, all its parts together.
@@ -65,6 +73,7 @@ pub fn run_all(
         let executable = match machine.tests {
             Tests::Lab | Tests::Frames => &executables.lab,
             Tests::Nics => &executables.nic,
+            Tests::Boots => &executables.boots,
         };
         let parts = match machine.tests {
             Tests::Lab if name.is_none() => PARTS,
@@ -72,6 +81,10 @@ pub fn run_all(
         };
         for part in 0..parts {
             let mut tests = libtest::list(executable, name)?;
+            if machine.tests == Tests::Boots && !tests.is_empty() {
+                // None of them without those before it.
+                tests = libtest::list(executable, None)?;
+            }
             // What is asked for by name is wanted everywhere.
             if name.is_none() {
                 tests = machine.tests.choose(tests)?;
@@ -80,21 +93,25 @@ pub fn run_all(
             if name.is_some() && tests.is_empty() {
                 continue;
             }
-            let mut args = vec!["--exact"];
-            args.extend(tests.iter().map(String::as_str));
-            // One that was asked for by name shows what it prints.
-            args.extend(name.map(|_| "--nocapture"));
-            let expected = u32::try_from(tests.len()).context("more tests than can be counted")?;
             let part = (part, parts);
-            let prepared = prepare(
-                workspace,
-                &machine.flavour,
-                run(),
-                executable,
-                &args,
-                expected,
-                part,
-            )?;
+            let prepared = prepare(workspace, &machine.flavour, run(), part, |run, kernel| {
+                let boots = match run.has_disk {
+                    true => tests.chunks(1),
+                    false => tests.chunks(tests.len().max(1)),
+                };
+                let boots = boots.map(|tests| {
+                    let mut args = vec!["--exact"];
+                    args.extend(tests.iter().map(String::as_str));
+                    // One that was asked for by name shows what it prints.
+                    args.extend(name.map(|_| "--nocapture"));
+                    let expected = u32::try_from(tests.len());
+                    Ok(Boot {
+                        script: run.script(workspace, kernel, executable, args),
+                        expected: expected.context("more tests than can be counted")?,
+                    })
+                });
+                boots.collect()
+            })?;
             queue.push_back((index, prepared));
         }
     }
@@ -131,26 +148,27 @@ pub fn run_all(
     Ok(finished.into_values().collect())
 }
 
-/// Makes ready what one machine needs to run an executable with these arguments.
+/// Makes ready what one machine needs for its boots.
 fn prepare(
     workspace: &Workspace,
     flavour: &Flavour,
     run: Run,
-    executable: &Path,
-    args: &[&str],
-    expected: u32,
     (part, parts): (usize, usize),
+    boots: impl FnOnce(&Run, &Kernel) -> anyhow::Result<Vec<Boot>>,
 ) -> anyhow::Result<Prepared> {
     let title = match parts {
         1 => run.label.clone(),
         _ => format!("{}, part {} of {parts}", run.label, part + 1),
     };
     let kernel = Kernel::open(workspace, flavour)?;
-    let directory = workspace
-        .vm()
-        .join("runs")
-        .join(title.replace([' ', ',', '+'], "-"));
-    let script = run.script(workspace, &kernel, executable, args.iter().copied());
+    let runs = workspace.vm().join("runs");
+    let file_name = title.replace([' ', ',', '+'], "-");
+    let directory = runs.join(&file_name);
+    let boots = boots(&run, &kernel)?;
+    let disk = match run.has_disk {
+        true => Some(disk::make(runs.join(format!("{file_name}.disk")))?),
+        false => None,
+    };
     let initramfs = initramfs::pack(
         &kernel,
         &workspace.vm().join("initramfs").join(flavour.name),
@@ -160,9 +178,9 @@ fn prepare(
         run,
         kernel,
         initramfs,
-        script,
-        expected,
+        boots,
         directory,
+        disk,
     })
 }
 
@@ -176,16 +194,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Boots a machine as often as it has to, and takes its disk away in the end.
 fn run_in_machine(prepared: &Prepared, verbose: bool) -> (Tally, Vec<String>) {
+    let mut tally = Tally::default();
+    let mut figures = Vec::new();
+    for boot in &prepared.boots {
+        let (more, measured) = run_boot(prepared, boot, verbose);
+        tally += more;
+        figures.extend(measured);
+    }
+    if let Some(disk) = &prepared.disk {
+        // What is left of it the next run overwrites.
+        let _ = fs::remove_file(disk);
+    }
+    (tally, figures)
+}
+
+fn run_boot(prepared: &Prepared, boot: &Boot, verbose: bool) -> (Tally, Vec<String>) {
     let Prepared {
         title,
         run,
         kernel,
         initramfs,
-        script,
-        expected,
+        boots: _,
         directory,
+        disk,
     } = prepared;
+    let Boot { script, expected } = boot;
     let start = Instant::now();
     let outcome = qemu::run(&Job {
         kernel,
@@ -193,6 +228,7 @@ fn run_in_machine(prepared: &Prepared, verbose: bool) -> (Tally, Vec<String>) {
         directory,
         script,
         nics: run.has_nics,
+        disk: disk.as_deref(),
         timeout: if run.full { TIMEOUT_FULL } else { TIMEOUT },
     });
     // One write for all of it: another machine may end at the same time.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::vm::kernel::{Flavour, Kernel, LINUX_6_1, LINUX_6_12};
-use crate::vm::{self, nics};
+use crate::vm::{self, disk, nics};
 use crate::workspace::Workspace;
 
 /// One run of a test executable in one environment.
@@ -24,6 +24,8 @@ pub struct Run {
     emulated: bool,
     /// Whether there are the emulated NICs of [`nics`].
     pub has_nics: bool,
+    /// Whether there is a disk that stays, so that each test is a boot of its own.
+    pub has_disk: bool,
     /// Whether long tests do all, though the machine is emulated.
     pub full: bool,
 }
@@ -46,6 +48,8 @@ pub enum Tests {
     Frames,
     /// Those with emulated NICs, instead of the lab.
     Nics,
+    /// Those of a host that boots again, one a boot.
+    Boots,
 }
 
 /// Parts of the lab's names: the tests of [`Tests::Frames`].
@@ -82,10 +86,12 @@ impl Tests {
 }
 
 /// The machines, with each kernel, each hook and each endpoint device in one that runs the whole lab.
-pub const MACHINES: [Machine; 5] = [
+pub const MACHINES: [Machine; 7] = [
     machine(LINUX_6_1, "clsact", "veth", Tests::Lab),
     machine(LINUX_6_12, "tcx", "netkit", Tests::Lab),
     machine(LINUX_6_12, "tcx", "veth", Tests::Frames),
+    machine(LINUX_6_1, "clsact", "veth", Tests::Boots),
+    machine(LINUX_6_12, "tcx", "netkit", Tests::Boots),
     machine(LINUX_6_1, "clsact", "veth", Tests::Nics),
     machine(LINUX_6_12, "tcx", "veth", Tests::Nics),
 ];
@@ -127,6 +133,7 @@ impl Run {
             has_8021q: false,
             emulated: false,
             has_nics: false,
+            has_disk: false,
             full: false,
         })
     }
@@ -143,6 +150,7 @@ impl Run {
             Tests::Lab => "",
             Tests::Frames => ", frames",
             Tests::Nics => ", NIC drivers",
+            Tests::Boots => ", boots",
         };
         Self {
             label: format!("{} {hook}+{endpoint_device}{what}", flavour.name),
@@ -151,6 +159,7 @@ impl Run {
             has_8021q: true,
             emulated: true,
             has_nics: tests == Tests::Nics,
+            has_disk: tests == Tests::Boots,
             full: false,
         }
     }
@@ -177,6 +186,9 @@ impl Run {
         if self.full {
             environment.push(("VNET_FULL", "1".to_owned()));
         }
+        if self.has_disk {
+            environment.push(("VNET_DISK", disk::MOUNT.to_owned()));
+        }
         if self.has_nics {
             environment.push(("VNET_NICS", nics::environment()));
         }
@@ -192,6 +204,9 @@ impl Run {
         args: impl IntoIterator<Item = &'a str>,
     ) -> String {
         let mut script = vm::script_prelude(kernel, self.has_nics);
+        if self.has_disk {
+            script.push_str(&disk::script());
+        }
         script.push_str(&format!(
             "export PATH={}\nexport HOME=/root RUST_BACKTRACE=1\n",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::kernel::Kernel;
-use super::nics;
+use super::{disk, nics};
 use crate::tools;
 
 /// Quick enough to be unnoticed beside a boot, and slow enough to cost nothing.
@@ -28,6 +28,8 @@ pub struct Job<'a> {
     pub script: &'a str,
     /// Whether the guest has the NICs of [`nics`].
     pub nics: bool,
+    /// A disk of [`disk`], which stays.
+    pub disk: Option<&'a Path>,
     pub timeout: Duration,
 }
 
@@ -167,6 +169,9 @@ fn command(job: &Job<'_>, console: &Path) -> Command {
         .args(["-virtfs", &share(job.directory, "run", "multidevs=remap")]);
     if job.nics {
         command.args(nics::qemu_args());
+    }
+    if let Some(path) = job.disk {
+        command.args(disk::qemu_args(&escape(path)));
     }
     command
 }
