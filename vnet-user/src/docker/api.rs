@@ -9,6 +9,8 @@ use serde_json::Value;
 pub const GENERIC: &str = "com.docker.network.generic";
 /// `--internal`, among a network's options.
 pub const INTERNAL: &str = "com.docker.network.internal";
+/// What the interface shall be called, among an endpoint's options (`--driver-opt` of `docker network connect`).
+pub const IFNAME: &str = "com.docker.network.endpoint.ifname";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,6 +57,8 @@ pub struct CreateEndpoint {
     pub of: OfEndpoint,
     #[serde(default, deserialize_with = "nullable")]
     pub interface: Interface,
+    #[serde(default, deserialize_with = "nullable")]
+    pub options: BTreeMap<String, Value>,
 }
 
 /// An endpoint's addresses; empty where they are not given.

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::{
     api::{
-        CreateEndpoint, CreateNetwork, GENERIC, INTERNAL, Interface, InterfaceName, Join, Joined,
-        OfEndpoint, OfNetwork, Pool,
+        CreateEndpoint, CreateNetwork, GENERIC, IFNAME, INTERNAL, Interface, InterfaceName, Join,
+        Joined, OfEndpoint, OfNetwork, Pool,
     },
     options::{DockerOptions, OptionError},
 };
@@ -74,6 +74,10 @@ enum CallError {
     },
     #[error("option {0:?}: text was expected")]
     NotText(String),
+    #[error(
+        "{IFNAME} is not possible: Docker's plugin protocol has no place for it, and dockerd calls the interface eth0, eth1, …"
+    )]
+    Ifname,
     #[error("{GENERIC}: an object of options was expected")]
     NotOptions,
 }
@@ -145,8 +149,15 @@ async fn try_answer(
             nothing()
         }
         "NetworkDriver.CreateEndpoint" => {
-            let CreateEndpoint { of, interface } = read!();
+            let CreateEndpoint {
+                of,
+                interface,
+                options,
+            } = read!();
             let (network, endpoint) = ids(of)?;
+            if options.contains_key(IFNAME) {
+                return Err(CallError::Ifname);
+            }
             let asked = endpoint_asked(network, &interface)?;
             let given = asked.mac.is_some();
             let mut vnet = Open::new(dirs, news).await?;

@@ -195,3 +195,20 @@ fn an_address_of_the_host_is_named_with_what_keeps_docker_off_it() {
         "{reason}"
     );
 }
+
+/// dockerd would call it `eth0` all the same.
+#[test]
+fn a_name_for_the_interface_is_refused() {
+    let driver = Driver::new();
+    driver.create_web();
+    let mut create = of("e1");
+    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+    create["Options"] = json!({ "com.docker.network.endpoint.ifname": "lan0" });
+    let reason = driver.docker.refused("CreateEndpoint", &create);
+    assert!(
+        reason.contains("com.docker.network.endpoint.ifname"),
+        "{reason}"
+    );
+    create["Options"] = json!({ "com.docker.network.portmap": [] });
+    driver.docker.ok("CreateEndpoint", &create);
+}
