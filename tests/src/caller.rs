@@ -29,6 +29,11 @@ impl Caller {
         }
     }
 
+    /// For a driver that listens there.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
     /// Where the driver listens.
     pub fn socket(&self) -> &PathBuf {
         &self.socket

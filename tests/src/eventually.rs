@@ -15,9 +15,23 @@ use crate::PATIENCE;
 pub fn eventually<T: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &T,
+    look: impl FnMut() -> T,
+) {
+    eventually_within(PATIENCE, what, expected, look);
+}
+
+/// As [`eventually`], for what takes longer where a machine is emulated.
+///
+/// # Panics
+///
+/// As [`eventually`].
+pub fn eventually_within<T: PartialEq + std::fmt::Debug>(
+    patience: Duration,
+    what: &str,
+    expected: &T,
     mut look: impl FnMut() -> T,
 ) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let found = look();
         if found == *expected {

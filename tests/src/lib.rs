@@ -13,6 +13,7 @@
 //! | `VNET_EMULATED` | `1`: the machine is emulated; long tests do less |
 //! | `VNET_FULL` | `1`: long tests do all, also on an emulated machine |
 //! | `VNET_FUZZ_FRAMES`, `VNET_FUZZ_SEED` | how many hostile frames, and from which seed; else a few, and by chance |
+//! | `VNET_SYSTEMD` | for `boots.rs`: the directory of systemd, one for each suite |
 //! | `VNET_DISK` | for `boots.rs`: a directory that is there again after a boot |
 //! | `VNET_NICS` | for `nic.rs`: the emulated NICs, `model=MAC,MAC;…` |
 #![allow(
@@ -49,6 +50,7 @@ pub mod raw_program;
 mod reflector;
 mod running;
 mod syscall;
+mod systemd;
 mod watching;
 mod web;
 mod xdp;
@@ -59,7 +61,7 @@ pub use burst::burst;
 pub use datagrams::GroupMember;
 pub use dice::Dice;
 pub use docker::{Docker, DockerHost, Engine};
-pub use eventually::eventually;
+pub use eventually::{eventually, eventually_within};
 pub use exchange::{Party, exchange};
 pub use features::active_features;
 pub use figure::figure;
@@ -73,6 +75,7 @@ pub use offloads::Offloads;
 pub use priority_filter::hear_only;
 pub use reflector::Reflector;
 pub use running::Running;
+pub use systemd::Systemd;
 pub use watching::Watching;
 pub use web::Web;
 pub use xdp::{attach_xdp, clear_for_xdp, xdp_arguments, xdp_mode, xdp_redirected};

@@ -5,8 +5,10 @@
 
 pub mod debian;
 pub mod docker;
+mod libraries;
 mod packages;
 mod rust;
+mod systemd;
 
 use std::fs;
 
@@ -48,6 +50,7 @@ pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::
     }
     if with_vm {
         packages::install(packages::FOR_VM)?;
+        systemd::fetch(workspace)?;
         for flavour in &kernel::FLAVOURS {
             kernel::fetch(workspace, flavour)?;
         }

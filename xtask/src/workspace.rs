@@ -62,6 +62,11 @@ impl Workspace {
         self.target.join("vm")
     }
 
+    /// systemd, one directory for each suite.
+    pub fn systemd(&self) -> PathBuf {
+        self.target.join("systemd")
+    }
+
     /// Docker engines, one directory for each suite.
     pub fn docker(&self) -> PathBuf {
         self.target.join("docker")

@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::{
     net::UnixListener,
     sync::{Semaphore, mpsc, oneshot},
+    task::AbortHandle,
 };
 
 use super::driver::Answer;
@@ -50,6 +51,8 @@ impl Call {
 /// Calls as they come.
 pub struct Calls {
     calls: mpsc::Receiver<Call>,
+    /// Who comes after it has ended is not for this process: under systemd, the next one finds them waiting.
+    accepting: AbortHandle,
     /// The socket's file, which goes with it; `None` for a socket of systemd, which stays.
     path: Option<PathBuf>,
 }
@@ -90,8 +93,12 @@ impl Calls {
 
     fn on(listener: UnixListener, path: Option<PathBuf>) -> Self {
         let (sender, calls) = mpsc::channel(1);
-        tokio::spawn(accept(listener, sender));
-        Self { calls, path }
+        let accepting = tokio::spawn(accept(listener, sender)).abort_handle();
+        Self {
+            calls,
+            accepting,
+            path,
+        }
     }
 
     /// Waits for the next call.
@@ -102,6 +109,7 @@ impl Calls {
 
 impl Drop for Calls {
     fn drop(&mut self) {
+        self.accepting.abort();
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
         }

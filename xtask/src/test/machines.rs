@@ -1,6 +1,6 @@
 //! The runs in virtual machines: several at a time, each in its own machine, with a line on each when it ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,9 +81,8 @@ pub fn run_all(
         };
         for part in 0..parts {
             let mut tests = libtest::list(executable, name)?;
-            if machine.tests == Tests::Boots && !tests.is_empty() {
-                // None of them without those before it.
-                tests = libtest::list(executable, None)?;
+            if machine.tests == Tests::Boots {
+                tests = with_their_modules(&tests, libtest::list(executable, None)?);
             }
             // What is asked for by name is wanted everywhere.
             if name.is_none() {
@@ -146,6 +145,14 @@ pub fn run_all(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     Ok(finished.into_values().collect())
+}
+
+/// Those of `all` that are in one module with one that is asked for: a boot needs those before it.
+fn with_their_modules(asked: &[String], mut all: Vec<String>) -> Vec<String> {
+    let module = |name: &str| name.rsplit_once("::").map(|(module, _)| module.to_owned());
+    let modules: BTreeSet<_> = asked.iter().map(|name| module(name)).collect();
+    all.retain(|name| modules.contains(&module(name)));
+    all
 }
 
 /// Makes ready what one machine needs for its boots.
@@ -303,6 +310,14 @@ fn tail(text: &str, most: usize, file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_boot_comes_with_those_of_its_module() {
+        let all = ["a::b::one", "a::b::two", "a::c::one"].map(str::to_owned);
+        let asked = [all[1].clone()];
+        assert_eq!(with_their_modules(&asked, all.to_vec()), all[..2]);
+        assert!(with_their_modules(&[], all.to_vec()).is_empty());
+    }
 
     #[test]
     fn a_tail_says_where_the_rest_is() {

@@ -173,6 +173,7 @@ impl Run {
     pub fn environment(&self, workspace: &Workspace) -> Vec<(&'static str, String)> {
         let mut environment = vec![
             ("VNET_BIN", workspace.vnet_user().display().to_string()),
+            ("VNET_SYSTEMD", workspace.systemd().display().to_string()),
             ("VNET_DOCKER", workspace.docker().display().to_string()),
             ("VNET_EXPECT_HOOK", self.hook.to_owned()),
             ("VNET_ENDPOINT_DEVICE", self.endpoint_device.to_owned()),
