@@ -64,7 +64,8 @@ pub trait Bytes {
 
 /// What becomes of what a report says.
 pub trait Members {
-    fn join(&mut self, group: &Mac);
+    /// False where there is no room for one more.
+    fn join(&mut self, group: &Mac) -> bool;
     fn leave(&mut self, group: &Mac);
     /// It could not be read to the end, or it is a router's: who sent it shall get everything.
     fn everything(&mut self);
@@ -256,64 +257,75 @@ fn exponential(code: u16, mantissa_bits: u16) -> u64 {
 /// Reads what a host says of its groups.
 #[inline(always)]
 pub fn read_report(bytes: &impl Bytes, multicast: &Multicast, members: &mut impl Members) {
-    let at = multicast.at as usize;
-    match multicast.message as u8 {
+    let read = match multicast.message as u8 {
         IGMPV3_REPORT | MLDV2_REPORT => records(bytes, multicast, members),
-        message => {
-            let group = match multicast.family {
-                IPV4 => bytes.four(at + 4),
-                _ => bytes.four(at + 20),
-            };
-            let Some(group) = group else {
-                return members.everything();
-            };
-            let group = group_mac(multicast.family, group);
-            if matches!(message, IGMP_LEAVE | MLD_DONE) {
-                members.leave(&group);
-            } else {
-                members.join(&group);
-            }
-        }
+        _ => one_group(bytes, multicast, members),
+    };
+    if !read {
+        members.everything();
     }
 }
 
+/// A report or a leave of the older versions. False when it could not be read, or kept.
 #[inline(always)]
-fn records(bytes: &impl Bytes, multicast: &Multicast, members: &mut impl Members) {
-    let Some(count) = bytes.u16(multicast.at as usize + 6) else {
-        return members.everything();
+fn one_group(bytes: &impl Bytes, multicast: &Multicast, members: &mut impl Members) -> bool {
+    let at = multicast.at as usize;
+    let group = match multicast.family {
+        IPV4 => bytes.four(at + 4),
+        _ => bytes.four(at + 20),
     };
-    if count > MAX_RECORDS {
-        return members.everything();
+    let Some(group) = group else {
+        return false;
+    };
+    let group = group_mac(multicast.family, group);
+    if matches!(multicast.message as u8, IGMP_LEAVE | MLD_DONE) {
+        members.leave(&group);
+        true
+    } else {
+        members.join(&group)
     }
+}
+
+/// Those of a report of the newer versions. False when they could not all be read, or kept.
+#[inline(always)]
+fn records(bytes: &impl Bytes, multicast: &Multicast, members: &mut impl Members) -> bool {
+    let Some(count) = bytes.u16(multicast.at as usize + 6) else {
+        return false;
+    };
     // Bytes of an address, and of them all but the last four.
     let (address, high) = match multicast.family {
         IPV4 => (4, 0),
         _ => (16, 12),
     };
     let mut at = multicast.at as usize + 8;
+    // The limit must be in the loop: by `count` alone Linux 6.1 would not see an end.
     for index in 0..MAX_RECORDS {
         if index >= count {
-            return;
+            return true;
         }
-        let (Some(kind), Some(auxiliary), Some(sources), Some(group)) = (
-            bytes.u8(at),
-            bytes.u8(at + 1),
-            bytes.u16(at + 2),
-            bytes.four(at + 4 + high),
-        ) else {
-            return members.everything();
+        // In few pieces: the verifier follows each that may be missing, in each round.
+        let (Some([kind, auxiliary, high_byte, low_byte]), Some(group)) =
+            (bytes.four(at), bytes.four(at + 4 + high))
+        else {
+            return false;
         };
+        let sources = u16::from_be_bytes([high_byte, low_byte]);
         let group = group_mac(multicast.family, group);
-        match kind {
-            MODE_IS_EXCLUDE | CHANGE_TO_EXCLUDE => members.join(&group),
-            MODE_IS_INCLUDE | CHANGE_TO_INCLUDE | ALLOW_NEW_SOURCES if sources > 0 => {
-                members.join(&group);
+        let joins = match kind {
+            MODE_IS_EXCLUDE | CHANGE_TO_EXCLUDE => true,
+            MODE_IS_INCLUDE | CHANGE_TO_INCLUDE | ALLOW_NEW_SOURCES => sources > 0,
+            _ => false,
+        };
+        if joins {
+            if !members.join(&group) {
+                return false;
             }
-            MODE_IS_INCLUDE | CHANGE_TO_INCLUDE => members.leave(&group),
-            _ => {}
+        } else if matches!(kind, MODE_IS_INCLUDE | CHANGE_TO_INCLUDE) {
+            members.leave(&group);
         }
         at += 4 + address + usize::from(sources) * address + usize::from(auxiliary) * 4;
     }
+    count == MAX_RECORDS
 }
 
 /// A group's Ethernet address, from the last four bytes of its IP address (RFC 1112 section 6.4, RFC 2464 section 7).

@@ -218,13 +218,11 @@ impl Said {
 
 impl Members for Said {
     #[inline(always)]
-    fn join(&mut self, group: &Mac) {
+    fn join(&mut self, group: &Mac) -> bool {
         let member = Member {
             until_ns: self.now + MEMBERSHIP_NS,
         };
-        if MEMBERS.insert(self.member(group), member, 0).is_err() {
-            self.everything();
-        }
+        MEMBERS.insert(self.member(group), member, 0).is_ok()
     }
 
     #[inline(always)]

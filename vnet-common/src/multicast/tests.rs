@@ -29,8 +29,9 @@ struct Heard {
 }
 
 impl Members for Heard {
-    fn join(&mut self, group: &Mac) {
+    fn join(&mut self, group: &Mac) -> bool {
         self.joined.push(*group);
+        true
     }
 
     fn leave(&mut self, group: &Mac) {
@@ -196,8 +197,15 @@ fn who_cannot_be_understood_gets_everything() {
     let (cut, mac) = frame4([224, 0, 0, 22], 2, &report);
     let heard_cut = heard(&cut, &mac);
     assert!(heard_cut.everything && heard_cut.joined == [GROUP4_MAC]);
-    let (long, mac) = frame4([224, 0, 0, 22], 2, &[0x22, 0, 0, 0, 0, 0, 0, 33]);
-    assert!(heard(&long, &mac).everything);
+    for (records, all_read) in [(MAX_RECORDS, true), (MAX_RECORDS + 1, false)] {
+        let mut report = vec![0x22, 0, 0, 0, 0, 0, 0, records as u8];
+        for last in 0..records {
+            report.extend([MODE_IS_EXCLUDE, 0, 0, 0, 239, 1, 2, last as u8]);
+        }
+        let (frame, mac) = frame4([224, 0, 0, 22], 2, &report);
+        let heard = heard(&frame, &mac);
+        assert_eq!((heard.everything, heard.joined.len()), (!all_read, 32));
+    }
 }
 
 #[test]

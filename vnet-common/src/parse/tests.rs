@@ -181,7 +181,9 @@ proptest! {
     fn what_a_report_says_is_looked_for_inside_the_frame_only(packet in pieces()) {
         struct Nothing;
         impl multicast::Members for Nothing {
-            fn join(&mut self, _group: &Mac) {}
+            fn join(&mut self, _group: &Mac) -> bool {
+                true
+            }
             fn leave(&mut self, _group: &Mac) {}
             fn everything(&mut self) {}
         }
