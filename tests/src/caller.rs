@@ -1,6 +1,7 @@
 //! What dockerd does with its network driver, without dockerd.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -67,6 +68,21 @@ impl Caller {
         self.raw(request(method, body).as_bytes())
     }
 
+    /// How many have called, whether the driver has taken their call or not (`unix_seq_show` in net/unix/af_unix.c: states 3 and 2).
+    ///
+    /// # Panics
+    ///
+    /// When `/proc` can't be read.
+    pub fn connections(&self) -> usize {
+        // They are in the namespace of who connects.
+        let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap();
+        let path = self.socket.to_str().unwrap();
+        let lines = sockets.lines().filter(|line| line.contains(path));
+        lines
+            .filter(|line| matches!(line.split_whitespace().nth(5), Some("02" | "03")))
+            .count()
+    }
+
     /// Calls a method that may get no answer.
     pub fn ask(&self, method: &str, body: &Value) -> Option<Value> {
         let request = request(&format!("NetworkDriver.{method}"), &body.to_string());
@@ -76,6 +92,17 @@ impl Caller {
         stream.read_to_string(&mut answer).ok()?;
         let (_, body) = answer.split_once("\r\n\r\n")?;
         serde_json::from_str(body).ok()
+    }
+
+    /// Calls a method, and does not wait for the answer.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens.
+    pub fn abandon(&self, method: &str, body: &Value) {
+        let request = request(&format!("NetworkDriver.{method}"), &body.to_string());
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
     }
 
     /// Calls a method that must succeed.

@@ -31,7 +31,7 @@ pub use error::ControlError;
 use crate::{
     datapath::Pins,
     link::{Netlink, Netns},
-    model::{EndpointId, NetnsId, State},
+    model::{EndpointId, NetnsId, State, Uplink},
     store::Store,
 };
 
@@ -123,7 +123,8 @@ impl Vnet {
             endpoints,
             ..
         } = &mut self.state;
-        if uplinks.is_empty() && endpoints.is_empty() {
+        // After a boot, none is anywhere yet.
+        if uplinks.values().all(Uplink::is_expected) && endpoints.is_empty() {
             *netns = None;
         }
         match *netns.get_or_insert(self.netns) {

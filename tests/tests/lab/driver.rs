@@ -3,7 +3,7 @@
 mod refusals;
 mod restarts;
 
-use std::{fs, thread, time::Duration};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
@@ -97,10 +97,24 @@ impl Driver {
 
     /// All that vnet knows.
     fn state(&self) -> Value {
-        let path = self.fixture.vnet.state().join("state.json");
-        let state = fs::read_to_string(path).unwrap_or_default();
-        serde_json::from_str(&state).unwrap_or_default()
+        state(&self.fixture)
     }
+}
+
+fn state(fixture: &Fixture) -> Value {
+    let state = fs::read_to_string(state_path(fixture)).unwrap_or_default();
+    serde_json::from_str(&state).unwrap_or_default()
+}
+
+/// Lets vnet know something else, while nobody works.
+fn change_state(fixture: &Fixture, change: impl FnOnce(&mut Value)) {
+    let mut state = state(fixture);
+    change(&mut state);
+    fs::write(state_path(fixture), state.to_string()).unwrap();
+}
+
+fn state_path(fixture: &Fixture) -> PathBuf {
+    fixture.vnet.state().join("state.json")
 }
 
 fn of(endpoint: &str) -> Value {

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde::Serialize;
 
 use self::files::Placed;
 use super::{
@@ -51,7 +52,7 @@ impl InstallArgs {
         } = self;
         let files = files::all();
         if print {
-            return format.print(&paths(&root, &files), || printed(&root, &files));
+            return format.print(&report(&root, &files), || printed(&root, &files));
         }
         check_root(&root)?;
         for file in &files {
@@ -123,6 +124,25 @@ fn check_root(root: &Path) -> anyhow::Result<()> {
 fn paths(root: &Path, files: &[Placed]) -> Vec<String> {
     let paths = files.iter().map(|file| below(root, file.path));
     paths.map(|path| path.display().to_string()).collect()
+}
+
+/// A file as `--print --json` has it.
+#[derive(Serialize)]
+struct FileReport<'a> {
+    path: String,
+    /// In octal, as `chmod` takes it.
+    mode: String,
+    /// None for the program itself.
+    text: Option<&'a str>,
+}
+
+fn report<'a>(root: &Path, files: &'a [Placed]) -> Vec<FileReport<'a>> {
+    let files = files.iter().map(|file| FileReport {
+        path: below(root, file.path).display().to_string(),
+        mode: format!("{:04o}", file.mode),
+        text: file.text(),
+    });
+    files.collect()
 }
 
 fn below(root: &Path, path: &str) -> PathBuf {

@@ -69,6 +69,10 @@ impl ServeArgs {
                     Err(error) => break Err(error),
                 },
                 Some(call) = calls.next() => {
+                    // Who has given up does not count on it, and may not be there to undo it.
+                    if call.is_abandoned() {
+                        continue;
+                    }
                     let (answer, news) = driver::answer(dirs, &call.method, &call.body).await;
                     call.answer(answer);
                     say(&news);

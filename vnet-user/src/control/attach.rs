@@ -22,6 +22,19 @@ pub struct AttachOptions {
     pub log_level: log::LevelFilter,
 }
 
+impl AttachOptions {
+    /// Those of an uplink that was attached, and is to be again.
+    pub fn again(uplink: &Uplink) -> Self {
+        let chosen = !uplink.is_expected() || uplink.device_asked;
+        Self {
+            asker: Asker::Same,
+            endpoint_device: chosen.then_some(uplink.endpoint_device),
+            xdp: XdpChoice::Keep,
+            log_level: log::LevelFilter::Off,
+        }
+    }
+}
+
 /// Who wants it attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
@@ -208,7 +221,9 @@ impl Vnet {
             phase: Phase::Adding,
             ifindex: link.index,
             hook: same.map_or(Hook::Tcx, |old| old.hook),
-            endpoint_device: same.map_or(EndpointDevice::Veth, |old| old.endpoint_device),
+            endpoint_device: before
+                .as_ref()
+                .map_or(EndpointDevice::Veth, |old| old.endpoint_device),
             device_asked: match options.asker {
                 Asker::Same => before.as_ref().is_some_and(|old| old.device_asked),
                 Asker::User | Asker::Docker => options.endpoint_device.is_some(),

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Endpoint, EndpointId, EndpointRequest, MacAddr, Network, Segment,
         endpoint::{HostOnSegment, SourceChange, check_sources},
-        state::{EndpointDevice, Phase},
+        state::{EndpointDevice, Hook, Phase},
     },
 };
 
@@ -67,6 +67,10 @@ impl Vnet {
     /// When no endpoint, or more than one, has such an id.
     pub async fn remove_endpoint(&mut self, id: &str) -> Result<EndpointId, ControlError> {
         let id = self.endpoint_id(id)?.clone();
+        let mut dockers = self.state.docker.endpoints.keys();
+        if dockers.any(|docker_id| docker_id.endpoint_id() == id) {
+            return Err(ControlError::DockersEndpoint(id));
+        }
         if self.cleaned.contains(&id) {
             // Its container took the link along, and `repair` has just done the rest.
             return Ok(id);
@@ -281,6 +285,24 @@ impl Vnet {
             attach::endpoint(&pins, device, hook, &host)?;
         }
         Ok(())
+    }
+
+    /// Whether the kernel still has our program on an endpoint's link.
+    pub(super) async fn is_endpoint_hooked(
+        &self,
+        uplink: &str,
+        id: &EndpointId,
+        host_ifindex: u32,
+    ) -> Result<bool, ControlError> {
+        Ok(match self.uplink(uplink)?.hook {
+            Hook::Tcx => self.pins(uplink).holds(&id.host_ifname()).is_some(),
+            Hook::Clsact => {
+                let priority = attach::CLSACT_PRIORITY;
+                self.netlink
+                    .has_ingress_filter(host_ifindex, priority)
+                    .await?
+            }
+        })
     }
 
     /// The device that an uplink's endpoints have, if it has any.

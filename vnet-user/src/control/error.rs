@@ -114,6 +114,13 @@ pub enum ControlError {
     NoNetwork(String),
     #[error("no endpoint {0:?}: `vnet-user endpoint list` shows those there are")]
     NoEndpoint(String),
+    #[error(
+        "endpoint {0} is Docker's: `docker network disconnect` takes a container out, or `vnet-user network remove --force` \
+         all of a network that Docker has forgotten"
+    )]
+    DockersEndpoint(EndpointId),
+    #[error("{ifname:?} belongs to network {network:?} alone: a NIC such as enp0s8 was expected")]
+    PrivateUplink { ifname: String, network: String },
     #[error("endpoint {0} exists already: an id that begins otherwise was expected")]
     EndpointExists(EndpointId),
     #[error("endpoint id {id:?} fits {count} endpoints: more of it was expected")]

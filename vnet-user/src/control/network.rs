@@ -11,6 +11,15 @@ impl Vnet {
     /// When the uplink is not attached or the request breaks a rule; then nothing is changed.
     pub async fn create_network(&mut self, request: NetworkRequest) -> Result<(), ControlError> {
         let uplink = request.network.uplink.clone();
+        let mut dockers = self.state.docker.networks.keys();
+        if let Some(owner) = dockers.find(|id| id.internal_ifnames().contains(&uplink))
+            && owner.short() != request.name
+        {
+            return Err(ControlError::PrivateUplink {
+                ifname: uplink,
+                network: owner.short().to_owned(),
+            });
+        }
         if !self.state.uplinks.contains_key(&uplink) {
             // A name that no interface has deserves that answer.
             self.netlink.link(&uplink).await?;

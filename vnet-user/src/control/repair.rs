@@ -6,8 +6,8 @@ use super::{ControlError, Vnet};
 use crate::{
     datapath::Maps,
     error::one_line,
-    link::Link,
-    model::{EndpointId, Rows, state::Phase},
+    link::{Link, Netns},
+    model::{Endpoint, EndpointId, Rows, state::Phase},
 };
 
 impl Vnet {
@@ -16,11 +16,19 @@ impl Vnet {
     pub(super) async fn repair(&mut self) -> Result<(), ControlError> {
         let links = self.netlink.list().await?;
         self.follow_names(&links);
-        for id in self.broken_endpoints(&links) {
+        for (id, left) in self.broken_endpoints(&links) {
             let done = self.tear_down_endpoint(&id).await;
-            if self.note(done).is_some() {
-                self.cleaned.push(id);
+            if self.note(done).is_none() {
+                continue;
             }
+            if left {
+                // Docker may have given up saying so.
+                let kept = &mut self.state.docker.endpoints;
+                kept.retain(|docker_id, _| docker_id.endpoint_id() != id);
+                let saved = self.save();
+                self.note(saved);
+            }
+            self.cleaned.push(id);
         }
         for uplink in self.broken_uplinks() {
             let done = self.undo_uplink(&uplink).await;
@@ -90,24 +98,24 @@ impl Vnet {
         Ok(())
     }
 
-    /// Endpoints that are not whole: a killed command's, or those whose container took the link
-    /// along when its namespace went, or that Docker has taken out of their container.
-    fn broken_endpoints(&self, links: &[Link]) -> Vec<EndpointId> {
+    /// Endpoints that are not whole: a killed command's, or, with true, those whose container is gone and took the link along,
+    /// or that Docker has taken out of their container.
+    fn broken_endpoints(&self, links: &[Link]) -> Vec<(EndpointId, bool)> {
         let host_sides = links.iter().filter(|link| link.is_endpoint_side());
         let there: BTreeMap<u32, &Link> = host_sides.map(|link| (link.index, link)).collect();
         let endpoints = self.state.endpoints.iter();
-        let broken = endpoints.filter(|(id, endpoint)| {
-            let Some(host) = there.get(&endpoint.host_ifindex) else {
-                return true;
-            };
-            match endpoint.phase {
-                Phase::Handed => false,
+        let broken = endpoints.filter_map(|(id, endpoint)| {
+            let host = there.get(&endpoint.host_ifindex);
+            let left = match (endpoint.phase, host) {
+                (Phase::Adding | Phase::Removing, _) => return Some((id.clone(), false)),
+                (Phase::Ready | Phase::Handed, None) => true,
+                (Phase::Handed, Some(_)) => is_container_gone(endpoint),
                 // Docker puts its end back here, under the name that it had, before it says that the container leaves.
-                Phase::Ready => is_taken_back(id, host, links),
-                Phase::Adding | Phase::Removing => true,
-            }
+                (Phase::Ready, Some(host)) => is_taken_back(id, host, links),
+            };
+            left.then(|| (id.clone(), true))
         });
-        broken.map(|(id, _)| id.clone()).collect()
+        broken.collect()
     }
 
     /// Uplinks of a killed command. One that has endpoints is never taken down for that: the next attach gives them
@@ -119,6 +127,12 @@ impl Vnet {
         });
         broken.map(|(name, _)| name.clone()).collect()
     }
+}
+
+/// The namespace that Docker was to move it into. One that could not be opened from here is not known to be gone.
+fn is_container_gone(endpoint: &Endpoint) -> bool {
+    let found = endpoint.netns_id.map(|id| Netns::find(&endpoint.netns, id));
+    matches!(found, Some(Err(error)) if error.is_lost_netns())
 }
 
 fn is_taken_back(id: &EndpointId, host: &Link, links: &[Link]) -> bool {

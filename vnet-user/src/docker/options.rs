@@ -57,7 +57,13 @@ impl DockerOptions {
         for (given, value) in given {
             let alias = ALIASES.iter().find(|(alias, _)| alias == given);
             let name = alias.map_or(given.as_str(), |(_, name)| name);
-            args.push(format!("--{name}={value}"));
+            match (name, value.as_str()) {
+                // As with macvlan: what an empty variable left of it.
+                ("parent" | "mode", "") => {}
+                // `-o nodst` alone.
+                ("nodst", "") => args.push("--nodst".to_owned()),
+                _ => args.push(format!("--{name}={value}")),
+            }
         }
         Self::try_parse_from(args).map_err(|error| option_error(&error))
     }
@@ -134,6 +140,20 @@ mod tests {
         assert_eq!((network.mode, network.mtu), (Mode::Private, Some(1400)));
         assert!(network.nodst);
         assert_eq!(network.allowed_macs.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_value_is_what_macvlan_and_the_command_line_take_it_for() {
+        let options = read(&[("parent", ""), ("macvlan_mode", ""), ("nodst", "")]).unwrap();
+        assert_eq!(options.parent, None);
+        let parent = crate::model::Parent::parse("enp0s8", options.network.segment(), |_| true);
+        let network = options.network.network(&parent.unwrap());
+        assert_eq!(network.mode, Mode::Bridge);
+        assert!(network.nodst);
+        assert_eq!(
+            refused(&[("mtu", "")]).split(':').next(),
+            Some("option \"mtu\"")
+        );
     }
 
     #[test]

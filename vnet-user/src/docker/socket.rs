@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     os::{fd::FromRawFd as _, unix::net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -42,6 +42,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Nobody waits for the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// Answers it. A caller that is gone is fine: it asks again, or has given up.
     pub fn answer(self, answer: Answer) {
         let _ = self.answer.send(answer);
@@ -53,8 +58,8 @@ pub struct Calls {
     calls: mpsc::Receiver<Call>,
     /// Who comes after it has ended is not for this process: under systemd, the next one finds them waiting.
     accepting: AbortHandle,
-    /// The socket's file, which goes with it; `None` for a socket of systemd, which stays.
-    path: Option<PathBuf>,
+    /// Goes with it; `None` for a socket of systemd, which stays.
+    _file: Option<SocketFile>,
 }
 
 /// Why there is no socket.
@@ -84,20 +89,21 @@ impl Calls {
         if UnixStream::connect(path).is_ok() {
             return Err(SocketError::Taken(path.to_owned()));
         }
-        let listener = bind(path).map_err(|source| SocketError::Listen {
+        let bound = bind(path).and_then(|listener| Ok((listener, SocketFile::at(path)?)));
+        let (listener, file) = bound.map_err(|source| SocketError::Listen {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self::on(listener, Some(path.to_owned())))
+        Ok(Self::on(listener, Some(file)))
     }
 
-    fn on(listener: UnixListener, path: Option<PathBuf>) -> Self {
+    fn on(listener: UnixListener, file: Option<SocketFile>) -> Self {
         let (sender, calls) = mpsc::channel(1);
         let accepting = tokio::spawn(accept(listener, sender)).abort_handle();
         Self {
             calls,
             accepting,
-            path,
+            _file: file,
         }
     }
 
@@ -110,10 +116,35 @@ impl Calls {
 impl Drop for Calls {
     fn drop(&mut self) {
         self.accepting.abort();
-        if let Some(path) = &self.path {
-            let _ = fs::remove_file(path);
+    }
+}
+
+/// A socket's file, removed when this is dropped, unless another has taken its place.
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    is: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        let is = identity(path)?;
+        let path = path.to_owned();
+        Ok(Self { path, is })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|now| now == self.is) {
+            let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn from_systemd() -> io::Result<Option<UnixListener>> {

@@ -30,8 +30,8 @@ impl DockerId {
     }
 
     /// The uplink of a network without a parent, and that one's far end, within the kernel's 15 bytes (`IFNAMSIZ`).
-    pub fn inner_ifnames(&self) -> (String, String) {
-        (format!("vi{}", self.short()), format!("vx{}", self.short()))
+    pub fn internal_ifnames(&self) -> [String; 2] {
+        [format!("vi{}", self.short()), format!("vx{}", self.short())]
     }
 
     /// What vnet calls the endpoint of this id.
@@ -82,7 +82,7 @@ pub struct DockerNetwork {
     pub gateways: Vec<(IpNet, IpAddr)>,
     /// It was asked for without a parent, and has an uplink of its own that leads nowhere.
     #[serde(default)]
-    pub inner: bool,
+    pub internal: bool,
 }
 
 impl DockerNetwork {
@@ -146,7 +146,7 @@ mod tests {
                 (subnet.parse().unwrap(), gateway.parse().unwrap())
             })
             .to_vec(),
-            inner: false,
+            internal: false,
         };
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let of = |addresses: &[IpAddr]| {

@@ -19,7 +19,7 @@ pub struct Parent {
 pub enum ParentError {
     #[error("parent {parent:?}: {source}")]
     Vlan { parent: String, source: VlanIdError },
-    #[error("parent {parent:?} names VLAN {named}, but {option} says {given}")]
+    #[error("parent {parent:?} names VLAN {named}, but option {option} says {given}")]
     Conflict {
         parent: String,
         named: VlanId,
@@ -56,9 +56,9 @@ impl SegmentOptions {
     ///
     /// When they do.
     pub fn check(self, parent: &str, named: Segment) -> Result<(), ParentError> {
-        agree(parent, named.vlan, self.vlan, "--vlan")?;
+        agree(parent, named.vlan, self.vlan, "vlan")?;
         let outer = named.outer.map(|outer| outer.vlan);
-        agree(parent, outer, self.outer_vlan, "--outer-vlan").map(drop)
+        agree(parent, outer, self.outer_vlan, "outer-vlan").map(drop)
     }
 }
 
@@ -110,8 +110,8 @@ impl Parent {
             uplink = rest;
         }
         let [inner, outer] = [0, 1].map(|at| named.get(at).copied());
-        let vlan = agree(parent, inner, options.vlan, "--vlan")?;
-        let outer = agree(parent, outer, options.outer_vlan, "--outer-vlan")?;
+        let vlan = agree(parent, inner, options.vlan, "vlan")?;
+        let outer = agree(parent, outer, options.outer_vlan, "outer-vlan")?;
         Ok(Self {
             uplink: uplink.to_owned(),
             segment: Segment {

@@ -19,7 +19,7 @@ const LIBRARIES: [(&str, &str); 7] = [
     ("libip4tc.so.2", "libip4tc2"),
 ];
 
-/// Where packages have libraries; the second before Debian merged `/usr`.
+/// Where packages have libraries; those without `usr` before Debian merged it.
 const LIBRARY_DIRECTORIES: [&str; 3] = [
     "usr/lib/x86_64-linux-gnu",
     "lib/x86_64-linux-gnu",

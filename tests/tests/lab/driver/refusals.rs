@@ -1,9 +1,17 @@
 //! Calls that are refused, and change nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
+    thread,
+};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
-use tests::caller::{docker_id, network};
+use tests::{
+    caller::{docker_id, network},
+    eventually,
+};
 
 use super::{Driver, GATEWAY, SUBNET, is_attached, of};
 
@@ -174,6 +182,10 @@ fn a_network_that_docker_forgot_goes_by_force_alone() {
         "network remove aaaaaaaaaaaa",
         &["docker network rm", "network remove --force aaaaaaaaaaaa"],
     );
+    driver.fixture.refused(
+        "endpoint remove e1e1e1e1e1e1",
+        &["e1e1e1e1e1e1", "docker network disconnect"],
+    );
     driver.fixture.ok("network remove --force aaaaaaaaaaaa");
     assert!(driver.knows_nothing(), "{}", driver.state());
 }
@@ -211,4 +223,44 @@ fn a_name_for_the_interface_is_refused() {
     );
     create["Options"] = json!({ "com.docker.network.portmap": [] });
     driver.docker.ok("CreateEndpoint", &create);
+}
+
+/// What it is on goes with it.
+#[test]
+fn no_network_is_made_on_the_private_uplink_of_another() {
+    let driver = Driver::new();
+    driver.docker.create_network("aa", &json!({}), SUBNET, "");
+    for parent in ["viaaaaaaaaaaaa", "vxaaaaaaaaaaaa"] {
+        let options = json!({ "parent": parent });
+        let asked = network("bb", &options, "10.9.0.0/24", "");
+        let reason = driver.docker.refused("CreateNetwork", &asked);
+        assert!(reason.contains(parent), "{reason}");
+    }
+    driver.remove_network("aa");
+    assert!(driver.knows_nothing(), "{}", driver.state());
+}
+
+/// A dockerd that was killed while it waited will not take back what it never knew of.
+#[test]
+fn a_call_that_nobody_waits_for_any_more_is_not_done() {
+    let driver = Driver::new();
+    let lock = File::open(driver.fixture.vnet.state().join("lock")).unwrap();
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    thread::scope(|scope| {
+        // The first is being done, and holds up the second.
+        let first = scope.spawn(|| {
+            driver
+                .docker
+                .ask("DeleteNetwork", &json!({ "NetworkID": docker_id("cc") }))
+        });
+        eventually("that it has come", &1, || driver.docker.connections());
+        let options = json!({ "parent": "enp0s8.200" });
+        driver
+            .docker
+            .abandon("CreateNetwork", &network("aa", &options, "", ""));
+        drop(lock);
+        assert_eq!(first.join().unwrap(), Some(json!({})));
+    });
+    driver.docker.ok("GetCapabilities", &json!({}));
+    assert!(driver.knows_nothing(), "{}", driver.state());
 }

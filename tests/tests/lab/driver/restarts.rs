@@ -14,15 +14,15 @@ use nix::{
     fcntl::{Flock, FlockArg},
     sys::signal::Signal,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::{
-    Container, Fixture, Foreground, Watching,
+    Container, Fixture, Foreground, SILENCE, Watching,
     caller::{Caller, docker_id, network},
-    eventually, mac_of,
+    eventually, link, mac_of,
 };
 use vnet_user::lab::Netns;
 
-use super::{Driver, GATEWAY, NOTHING, SUBNET, is_attached, of};
+use super::{Driver, GATEWAY, NOTHING, SUBNET, change_state, is_attached, of, state};
 
 #[test]
 fn containers_keep_their_network_while_serve_is_away() {
@@ -50,8 +50,8 @@ fn a_socket_that_was_opened_before_is_taken() {
     let directory = tempfile::tempdir().unwrap();
     let activate = directory.path().join("activate");
     let socket = fixture.vnet.docker_socket();
-    let _listener = UnixListener::bind(&socket).unwrap();
-    let fd = _listener.as_raw_fd();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let fd = listener.as_raw_fd();
     let script = "#!/bin/sh\nexport LISTEN_PID=$$ LISTEN_FDS=1\nexec \"$@\"\n";
     fs::write(&activate, script).unwrap();
     fs::set_permissions(&activate, fs::Permissions::from_mode(0o755)).unwrap();
@@ -195,10 +195,7 @@ fn what_was_begun_and_never_asked_for_again_is_undone() {
     let mut driver = Driver::new();
     driver.create_web();
     driver.serve.kill();
-    let path = driver.fixture.vnet.state().join("state.json");
-    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    state["networks"] = json!({});
-    fs::write(&path, state.to_string()).unwrap();
+    change_state(&driver.fixture, |state| state["networks"] = json!({}));
     driver.serve = Watching::start_with(&driver.fixture, NOTHING);
     assert!(driver.knows_nothing(), "{}", driver.state());
 }
@@ -239,10 +236,9 @@ fn an_attach_that_was_cut_off_is_done_anew() {
     let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
     driver.create_web();
     driver.serve.kill();
-    let path = driver.fixture.vnet.state().join("state.json");
-    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    state["uplinks"]["enp0s8"]["phase"] = json!("adding");
-    fs::write(&path, state.to_string()).unwrap();
+    change_state(&driver.fixture, |state| {
+        state["uplinks"]["enp0s8"]["phase"] = json!("adding")
+    });
 
     driver.serve = Watching::start(&driver.fixture);
     driver.serve.says(&["enp0s8: is back, and attached"]);
@@ -271,14 +267,15 @@ fn calls_that_wait_while_serve_ends_are_done_or_get_no_answer() {
                 let call = || docker.ask("Leave", &of(id));
                 scope.spawn(call)
             });
-            // All of them have come.
-            thread::sleep(Duration::from_millis(100));
+            eventually("that all have come", &3, || docker.connections());
             let ending = scope.spawn(|| serve.end());
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(SILENCE);
             drop(lock);
             ending.join().unwrap();
             calls.map(|call| call.join().unwrap())
         });
+        // The one that was being done is.
+        assert!(answers.iter().flatten().count() > 0);
         for answer in answers.into_iter().flatten() {
             assert_eq!(answer, json!({}));
         }
@@ -289,4 +286,127 @@ fn calls_that_wait_while_serve_ends_are_done_or_get_no_answer() {
             docker,
         };
     }
+}
+
+/// The same before its end was up: what Docker would not say of it any more holds no address.
+#[test]
+fn a_container_that_ended_before_it_had_begun_is_forgotten() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    let sandbox = driver.fixture.lab.add("a").unwrap().path();
+    let mut create = of("e1");
+    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+    driver.docker.ok("CreateEndpoint", &create);
+    let mut join = of("e1");
+    join["SandboxKey"] = json!(sandbox);
+    driver.docker.ok("Join", &join);
+    driver.serve.kill();
+    driver.serve = Watching::start(&driver.fixture);
+    // Docker may still move it.
+    driver.fixture.shown_endpoint("e1e1e1e1e1e1");
+    driver.serve.kill();
+    driver.fixture.lab.remove("a");
+    driver.serve = Watching::start(&driver.fixture);
+    let links = driver.fixture.host().ip("-br link").unwrap();
+    assert!(!links.contains("e1e1e1e1e1e1"), "{links}");
+    driver.run("b", "e2", "192.168.200.2/24");
+}
+
+#[test]
+fn a_socket_that_another_has_put_there_stays() {
+    let driver = Driver::new();
+    let socket = driver.docker.socket().clone();
+    fs::remove_file(&socket).unwrap();
+    let _other = UnixListener::bind(&socket).unwrap();
+    driver.serve.end();
+    assert!(socket.exists());
+}
+
+/// The user's choice outlives a boot, and an attach that was refused after it.
+#[test]
+fn after_a_boot_an_uplink_is_attached_as_the_user_had_it() {
+    let mut driver = Driver::new();
+    driver.fixture.attach();
+    driver.create_web();
+    driver.serve.kill();
+    driver.fixture.forget_boot();
+    // An XDP program of somebody else's.
+    change_state(&driver.fixture, |state| {
+        let uplink = &mut state["uplinks"]["enp0s8"];
+        assert_eq!(uplink["device_asked"], true);
+        uplink["endpoint_device"] = json!("netkit");
+        uplink["ifindex"] = json!(0);
+        uplink["phase"] = json!("adding");
+    });
+    driver.serve = Watching::start(&driver.fixture);
+    driver.serve.kill();
+    let uplink = &state(&driver.fixture)["uplinks"]["enp0s8"];
+    assert_eq!(uplink["device_asked"], true);
+    assert_eq!(uplink["endpoint_device"], "netkit");
+}
+
+/// From any other than the first command's, everything would look gone.
+#[test]
+fn a_command_in_another_namespace_after_a_boot_binds_nothing() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    driver
+        .docker
+        .create_network("bb", &json!({}), "10.9.0.0/24", "");
+    driver.serve.kill();
+    driver.fixture.forget_boot();
+    let wire = driver.fixture.wire();
+    let mut elsewhere = driver
+        .fixture
+        .vnet
+        .command_in(&wire, "network remove --force bbbbbbbbbbbb");
+    let output = elsewhere.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    driver.serve = Watching::start(&driver.fixture);
+    driver.serve.says(&["enp0s8: is back, and attached"]);
+}
+
+/// Nobody but Docker has asked for it, so nobody would say `attach` to go over to a newer vnet.
+#[test]
+fn what_was_attached_for_docker_goes_over_to_a_newer_vnet_by_itself() {
+    let mut driver = Driver::new();
+    let router = driver.fixture.vlan_end(200, &["192.168.200.100/24"]);
+    driver.create_web();
+    let a = driver.run("a", "e1", "192.168.200.2/24");
+    for field in ["programs", "layout"] {
+        driver.serve.kill();
+        change_state(&driver.fixture, |state| {
+            state["uplinks"]["enp0s8"][field] = match field {
+                "layout" => json!(1),
+                _ => json!("another"),
+            };
+        });
+        driver.serve = Watching::start(&driver.fixture);
+        driver
+            .serve
+            .says(&["enp0s8: has the programs of this vnet now"]);
+        a.pings("192.168.200.100");
+    }
+    drop(router);
+}
+
+/// It has no program, which its uplink would bring.
+#[test]
+fn a_container_that_came_while_its_parent_was_away_stays_without_a_carrier_until_that_is_back() {
+    let mut driver = Driver::new();
+    driver.create_web();
+    let host = driver.fixture.host();
+    host.ip("link del enp0s8").unwrap();
+    let sandbox = driver.fixture.lab.add("a").unwrap().path();
+    let mut create = of("e1");
+    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
+    driver.docker.ok("CreateEndpoint", &create);
+    let mut join = of("e1");
+    join["SandboxKey"] = json!(sandbox);
+    driver.docker.ok("Join", &join);
+    driver.serve.end();
+    driver.fixture.ok("show");
+    let link = link(&host, "vne1e1e1e1e1e1");
+    let flags = link["flags"].as_array().unwrap();
+    assert!(!flags.contains(&json!("UP")), "{link}");
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    control::{ControlError, Vnet},
+    control::{ControlError, Vnet, error::Failures},
     model::{
         Network, NetworkRequest, Parent,
         docker::{DockerId, DockerNetwork},
@@ -48,11 +48,11 @@ impl Vnet {
             subnets,
             gateways,
         } = asked;
-        let inner = parent.is_none();
+        let internal = parent.is_none();
         let parent = match parent {
             Some(parent) => self.docker_parent(&parent, &options).await?,
             None => Parent {
-                uplink: id.inner_ifnames().0,
+                uplink: id.internal_ifnames()[0].clone(),
                 segment: options.segment().segment(),
             },
         };
@@ -67,7 +67,7 @@ impl Vnet {
             ..options.network(&parent)
         };
         // First: should this process die before the network is there, the next one undoes what was begun.
-        let record = DockerNetwork { gateways, inner };
+        let record = DockerNetwork { gateways, internal };
         self.state.docker.networks.insert(id.clone(), record);
         self.save()?;
         let request = NetworkRequest { name, network };
@@ -85,7 +85,7 @@ impl Vnet {
         uplink: &str,
         request: NetworkRequest,
     ) -> Result<(), ControlError> {
-        self.make_inner_uplink(id).await?;
+        self.make_internal_uplink(id).await?;
         self.attach_for_docker(uplink).await?;
         self.create_network(request).await
     }
@@ -93,8 +93,9 @@ impl Vnet {
     /// Takes back what was done for networks that are not there, or not any more: their records, the uplinks that were
     /// attached for them, and those that were made for them.
     pub(in crate::control) async fn mend_docker(&mut self) -> Result<(), ControlError> {
+        let mut failures = Failures::default();
         for uplink in self.state.uplinks.keys().cloned().collect::<Vec<_>>() {
-            self.detach_for_docker(&uplink).await?;
+            failures.note(self.detach_for_docker(&uplink).await);
         }
         let State {
             docker, networks, ..
@@ -102,7 +103,10 @@ impl Vnet {
         let gone = docker.networks.keys();
         let gone = gone.filter(|id| !networks.contains_key(id.short()));
         for id in gone.cloned().collect::<Vec<_>>() {
-            self.delete_inner_uplink(&id).await?;
+            let deleted = self.delete_internal_uplink(&id).await;
+            if failures.note(deleted).is_none() {
+                continue;
+            }
             self.state
                 .docker
                 .endpoints
@@ -110,7 +114,7 @@ impl Vnet {
             self.state.docker.networks.remove(&id);
             self.save()?;
         }
-        Ok(())
+        failures.into_result()
     }
 
     /// Removes a network with whatever endpoints it has, and detaches an uplink that was attached for Docker alone.

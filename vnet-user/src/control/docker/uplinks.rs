@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The far end of an uplink that leads nowhere: nobody ever hears of it.
-const INNER_FAR_MAC: Mac = [0x02, 0, 0, 0, 0, 0x01];
+const FAR_MAC: Mac = [0x02, 0, 0, 0, 0, 0x01];
 
 impl Vnet {
     /// A network's uplink, attached; `None` where its interface is not there, and is waited for.
@@ -25,7 +25,7 @@ impl Vnet {
         network: &DockerId,
         uplink: &str,
     ) -> Result<Option<Link>, ControlError> {
-        self.make_inner_uplink(network).await?;
+        self.make_internal_uplink(network).await?;
         if self.netlink.find(uplink).await?.is_none() && self.state.uplinks.contains_key(uplink) {
             return Ok(None);
         }
@@ -35,7 +35,7 @@ impl Vnet {
 
     /// Makes the uplinks of networks without a parent, where they are not there or have no carrier: after a boot they are
     /// gone. What fails with one is a notice: the others need not wait for it.
-    pub(in crate::control) async fn make_inner_uplinks(&mut self) {
+    pub(in crate::control) async fn make_internal_uplinks(&mut self) {
         for id in self
             .state
             .docker
@@ -44,18 +44,21 @@ impl Vnet {
             .cloned()
             .collect::<Vec<_>>()
         {
-            let made = self.make_inner_uplink(&id).await;
+            let made = self.make_internal_uplink(&id).await;
             self.note(made);
         }
     }
 
     /// The same of one network; nothing for one that has a parent.
-    pub(super) async fn make_inner_uplink(&self, network: &DockerId) -> Result<(), ControlError> {
+    pub(super) async fn make_internal_uplink(
+        &self,
+        network: &DockerId,
+    ) -> Result<(), ControlError> {
         let record = self.state.docker.networks.get(network);
-        if !record.is_some_and(|record| record.inner) {
+        if !record.is_some_and(|record| record.internal) {
             return Ok(());
         }
-        let (ifname, far) = network.inner_ifnames();
+        let [ifname, far] = network.internal_ifnames();
         let link = match self.netlink.find(&ifname).await? {
             Some(link) => link,
             None => {
@@ -64,7 +67,7 @@ impl Vnet {
                     host_ifname: &ifname,
                     ifname: &far,
                     netns: &Netns::current()?,
-                    mac: INNER_FAR_MAC,
+                    mac: FAR_MAC,
                     sizes: Sizes::ETHERNET,
                     alias: "vnet: a Docker network without a parent",
                 };
@@ -80,10 +83,13 @@ impl Vnet {
         Ok(self.netlink.set_up(far.index).await?)
     }
 
-    pub(super) async fn delete_inner_uplink(&self, network: &DockerId) -> Result<(), ControlError> {
+    pub(super) async fn delete_internal_uplink(
+        &self,
+        network: &DockerId,
+    ) -> Result<(), ControlError> {
         let record = self.state.docker.networks.get(network);
-        let (ifname, _) = network.inner_ifnames();
-        if record.is_some_and(|record| record.inner)
+        let [ifname, _] = network.internal_ifnames();
+        if record.is_some_and(|record| record.internal)
             && let Some(link) = self.netlink.find(&ifname).await?
         {
             self.netlink.delete(link.index).await?;
@@ -108,13 +114,14 @@ impl Vnet {
         if self.is_attached(&link).await? {
             return Ok(());
         }
-        let known = self.state.uplinks.get(uplink);
-        let options = AttachOptions {
-            asker: known.map_or(Asker::Docker, |_| Asker::Same),
+        let first = AttachOptions {
+            asker: Asker::Docker,
             endpoint_device: None,
             xdp: XdpChoice::Keep,
             log_level: log::LevelFilter::Off,
         };
+        let known = self.state.uplinks.get(uplink);
+        let options = known.map_or(first, AttachOptions::again);
         self.attach(uplink, options).await.map(drop)
     }
 

@@ -46,6 +46,10 @@ impl Vnet {
             .collect();
         let mut done = Vec::new();
         for (id, index) in down {
+            // One that came while the uplink was away has no program yet.
+            if !self.is_endpoint_hooked(uplink, &id, index).await? {
+                continue;
+            }
             let result = self.netlink.set_up(index).await;
             if self.note(result.map_err(ControlError::from)).is_some() {
                 done.push((id, index));
