@@ -11,7 +11,7 @@ use tests::{
     caller::{Caller, docker_id, network},
     expected, hear_only, mac_of,
 };
-use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, RawSocket};
+use vnet_user::lab::{ETH_P_EXPERIMENT, EthernetFrame, Mac, Netns, RawSocket};
 
 /// What `serve` says first where nothing is attached.
 const NOTHING: &str = "watching; nothing is attached yet";
@@ -46,6 +46,18 @@ impl Driver {
 
     fn run(&mut self, role: &str, id: &str, address: &str) -> Container {
         self.docker.run(&mut self.fixture, role, "aa", id, address)
+    }
+
+    /// As [`Driver::run`], up to where dockerd would move the interface.
+    fn hand_out(&mut self, role: &str, id: &str, address: &str) -> Netns {
+        let netns = Netns::clone(self.fixture.lab.add(role).unwrap());
+        let mut create = of(id);
+        create["Interface"] = json!({ "Address": address });
+        self.docker.ok("CreateEndpoint", &create);
+        let mut join = of(id);
+        join["SandboxKey"] = json!(netns.path());
+        self.docker.ok("Join", &join);
+        netns
     }
 
     /// The driver after a call at which it was killed, so long after the call came, and which came again then.

@@ -20,7 +20,6 @@ use tests::{
     caller::{Caller, docker_id, network},
     eventually, link, mac_of,
 };
-use vnet_user::lab::Netns;
 
 use super::{Driver, GATEWAY, NOTHING, SUBNET, change_state, is_attached, of, state};
 
@@ -87,14 +86,7 @@ fn a_parent_that_is_away_is_waited_for() {
         driver.fixture.show()["uplinks"][0]["datapath"].clone()
     });
     // A container starts all the same, and has no carrier until then.
-    let sandbox = driver.fixture.lab.add("a").unwrap().path();
-    let mut create = of("e1");
-    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
-    driver.docker.ok("CreateEndpoint", &create);
-    let mut join = of("e1");
-    join["SandboxKey"] = json!(sandbox);
-    driver.docker.ok("Join", &join);
-    let netns = Netns::clone(driver.fixture.lab.get("a").unwrap());
+    let netns = driver.hand_out("a", "e1", "192.168.200.2/24");
     host.ip(&format!(
         "link set vce1e1e1e1e1e1 netns {} name eth0",
         netns.name()
@@ -294,13 +286,7 @@ fn calls_that_wait_while_serve_ends_are_done_or_get_no_answer() {
 fn a_container_that_ended_before_it_had_begun_is_forgotten() {
     let mut driver = Driver::new();
     driver.create_web();
-    let sandbox = driver.fixture.lab.add("a").unwrap().path();
-    let mut create = of("e1");
-    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
-    driver.docker.ok("CreateEndpoint", &create);
-    let mut join = of("e1");
-    join["SandboxKey"] = json!(sandbox);
-    driver.docker.ok("Join", &join);
+    driver.hand_out("a", "e1", "192.168.200.2/24");
     driver.serve.kill();
     driver.serve = Watching::start(&driver.fixture);
     // Docker may still move it.
@@ -398,13 +384,7 @@ fn a_container_that_came_while_its_parent_was_away_stays_without_a_carrier_until
     driver.create_web();
     let host = driver.fixture.host();
     host.ip("link del enp0s8").unwrap();
-    let sandbox = driver.fixture.lab.add("a").unwrap().path();
-    let mut create = of("e1");
-    create["Interface"] = json!({ "Address": "192.168.200.2/24" });
-    driver.docker.ok("CreateEndpoint", &create);
-    let mut join = of("e1");
-    join["SandboxKey"] = json!(sandbox);
-    driver.docker.ok("Join", &join);
+    driver.hand_out("a", "e1", "192.168.200.2/24");
     driver.serve.end();
     driver.fixture.ok("show");
     let link = link(&host, "vne1e1e1e1e1e1");
