@@ -38,6 +38,62 @@ struct Load {
     flags: u32,
 }
 
+/// `BPF_LINK_CREATE` of `enum bpf_cmd`.
+const BPF_LINK_CREATE: libc::c_long = 28;
+/// `BPF_F_BEFORE` of include/uapi/linux/bpf.h.
+const BPF_F_BEFORE: u32 = 1 << 3;
+
+/// `enum bpf_attach_type`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum AttachType {
+    TcxIngress = 46,
+    NetkitPeer = 55,
+}
+
+/// `union bpf_attr` as `BPF_LINK_CREATE` reads it for programs that stand in a row.
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    /// Another program or none, which stands for all of them.
+    relative_to: u32,
+    padding: u32,
+    revision: u64,
+}
+
+/// Attaches a program before all others at this place, as long as what is returned lives.
+///
+/// # Panics
+///
+/// When the kernel refuses.
+pub fn attach_first(program: &OwnedFd, ifindex: i32, attach_type: AttachType) -> OwnedFd {
+    let attr = LinkCreate {
+        program: program.as_raw_fd() as u32,
+        ifindex: ifindex as u32,
+        attach_type: attach_type as u32,
+        flags: BPF_F_BEFORE,
+        relative_to: 0,
+        padding: 0,
+        revision: 0,
+    };
+    // SAFETY: `attr` is plain data of the size given.
+    let link = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_LINK_CREATE,
+            &attr,
+            size_of::<LinkCreate>(),
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    assert!(link >= 0, "attach a program: {error}");
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(link as i32) }
+}
+
 /// `BPF_OBJ_PIN` of `enum bpf_cmd`.
 const BPF_OBJ_PIN: libc::c_long = 6;
 

@@ -1,10 +1,11 @@
 //! Compiling: the eBPF programs for their own target, then vnet-user, which includes them.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use crate::setup;
 use crate::tools;
@@ -13,9 +14,10 @@ use crate::workspace::Workspace;
 /// Rust's name for little-endian BPF.
 const BPF_TARGET: &str = "bpfel-unknown-none";
 
-/// `debuginfo=2` is what bpf-linker makes BTF from, and `--btf` asks for it. BTF gives maps their field names in
-/// bpftool, and the verifier's log its source lines.
-const BPF_RUSTFLAGS: [&str; 2] = ["-Cdebuginfo=2", "-Clink-arg=--btf"];
+/// The third version of BPF's instructions, which Linux has since 5.1, brings arithmetic in 32 bits: without it most numbers
+/// are cut to their size by instructions of their own. `debuginfo=2` is what bpf-linker makes BTF from, and `--btf` asks for
+/// it. BTF gives maps their field names in bpftool, and the verifier's log its source lines.
+const BPF_RUSTFLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
 
 /// Compiles the eBPF programs and puts the object where vnet-user's build script looks for it.
 pub fn ebpf(workspace: &Workspace) -> anyhow::Result<()> {
@@ -38,9 +40,33 @@ pub fn everything(workspace: &Workspace) -> anyhow::Result<()> {
     vnet_user(workspace)
 }
 
+/// Compiles a benchmark of the package `tests`, and returns where it is.
+pub fn benchmark(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+    let messages = tools::output(
+        tools::cargo(workspace)
+            .args(["bench", "--package", "tests", "--no-run", "--bench", name])
+            .arg("--message-format=json-render-diagnostics")
+            .stderr(Stdio::inherit()),
+    )?;
+    executable(&messages, "bench", Some(name))
+        .with_context(|| format!("the package `tests` has no benchmark `{name}`"))
+}
+
 /// Compiles the release binary around the eBPF object that is there.
 pub fn vnet_user(workspace: &Workspace) -> anyhow::Result<()> {
     tools::run(tools::cargo(workspace).args(["build", "--release", "--package", "vnet-user"]))
+}
+
+/// Finds the executable of a target in cargo's JSON messages, one a line; of its tests, if it is no benchmark.
+pub fn executable(messages: &str, kind: &str, name: Option<&str>) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| kind == "bench" || message["profile"]["test"] == true)
+        .filter(|message| message["target"]["kind"][0] == kind)
+        .filter(|message| name.is_none_or(|name| message["target"]["name"] == name))
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
 }
 
 /// A cargo command for the eBPF crate: same flags and target directory for each, so that they share their caches.

@@ -3,6 +3,7 @@
 //! Everything a person or CI does with this workspace goes through here, so that both do the same thing. What a
 //! command needs on the machine is installed by [`setup`] first, in steps that say what they do and why.
 
+mod bench;
 mod build;
 mod run;
 mod setup;
@@ -30,7 +31,7 @@ struct Cli {
 enum Command {
     /// Install what building, running or testing needs; does nothing that is already done
     Setup {
-        /// What the machine is to be ready for; `run` includes `build`, `test` includes `run`
+        /// What the machine is to be ready for; `run` includes `build`, `test` includes `run`, `bench` includes `test`
         #[arg(long = "for", value_enum, default_value_t = Purpose::Test, value_name = "WHAT")]
         purpose: Purpose,
         /// Leave out what only the virtual machines need
@@ -53,6 +54,10 @@ enum Command {
     ///
     /// Example: cargo xtask test broadcast
     Test(test::Options),
+    /// Set up, build, and measure the datapath beside what the kernel has itself; the figures go to <target>/bench
+    ///
+    /// Example: cargo xtask bench vnet-veth
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +81,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Run { args } => run::run(&workspace, &args)?,
         Command::Test(options) => return test::test(&workspace, &options),
+        Command::Bench(options) => bench::bench(&workspace, &options)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,9 +4,11 @@
 //! the command to run by hand.
 
 pub mod debian;
-pub mod docker;
+mod docker;
 mod libraries;
+pub mod openvswitch;
 mod packages;
+mod programs;
 mod rust;
 mod systemd;
 
@@ -27,11 +29,12 @@ pub enum Purpose {
     Build,
     Run,
     Test,
+    Bench,
 }
 
-/// Makes the machine ready; `with_vm` says whether virtual machines will be used (only with [`Purpose::Test`]).
+/// Makes the machine ready; `with_vm` says whether virtual machines will be used (only from [`Purpose::Test`] on).
 pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::Result<()> {
-    let with_vm = with_vm && purpose == Purpose::Test;
+    let with_vm = with_vm && purpose >= Purpose::Test;
 
     rust::components(workspace, purpose)?;
     if bpf_linker().is_err() {
@@ -44,9 +47,7 @@ pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::
     }
     if purpose >= Purpose::Test {
         packages::install(packages::FOR_TEST)?;
-        for engine in &docker::ENGINES {
-            docker::fetch(workspace, engine)?;
-        }
+        docker::fetch(workspace)?;
     }
     if with_vm {
         packages::install(packages::FOR_VM)?;
@@ -54,6 +55,9 @@ pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::
         for flavour in &kernel::FLAVOURS {
             kernel::fetch(workspace, flavour)?;
         }
+    }
+    if purpose >= Purpose::Bench {
+        openvswitch::fetch(workspace)?;
     }
     println!("setup: ok");
     Ok(())

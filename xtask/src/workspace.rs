@@ -62,6 +62,16 @@ impl Workspace {
         self.target.join("vm")
     }
 
+    /// What benchmarks measured.
+    pub fn bench(&self) -> PathBuf {
+        self.target.join("bench")
+    }
+
+    /// Open vSwitch, one directory for each suite.
+    pub fn openvswitch(&self) -> PathBuf {
+        self.target.join("openvswitch")
+    }
+
     /// systemd, one directory for each suite.
     pub fn systemd(&self) -> PathBuf {
         self.target.join("systemd")

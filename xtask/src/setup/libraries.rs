@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use super::debian::PrivateApt;
 
 /// Libraries that a machine may lack or have too old, and their packages.
-const LIBRARIES: [(&str, &str); 7] = [
+const LIBRARIES: [(&str, &str); 20] = [
     ("libc.so.6", "libc6"),
     ("libseccomp.so.2", "libseccomp2"),
     ("libdevmapper.so.1.02.1", "libdevmapper1.02.1"),
@@ -17,6 +17,19 @@ const LIBRARIES: [(&str, &str); 7] = [
     ("libapparmor.so.1", "libapparmor1"),
     ("libkmod.so.2", "libkmod2"),
     ("libip4tc.so.2", "libip4tc2"),
+    ("libssl.so.3", "libssl3"),
+    ("libcrypto.so.3", "libssl3"),
+    ("libcap-ng.so.0", "libcap-ng0"),
+    ("libnuma.so.1", "libnuma1"),
+    ("libxdp.so.1", "libxdp1"),
+    ("libbpf.so.1", "libbpf1"),
+    ("libelf.so.1", "libelf1"),
+    ("libz.so.1", "zlib1g"),
+    ("libunbound.so.8", "libunbound8"),
+    ("libevent-2.1.so.7", "libevent-2.1-7"),
+    ("libhogweed.so.6", "libhogweed6"),
+    ("libnettle.so.8", "libnettle8"),
+    ("libgmp.so.10", "libgmp10"),
 ];
 
 /// Where packages have libraries; those without `usr` before Debian merged it.
@@ -81,9 +94,15 @@ fn loader(directory: &Path) -> Command {
     loader
 }
 
-/// Names in `libx.so.1 => not found` and ``/lib/libx.so.1: version `X_2' not found (required by …)``.
+/// Names in `libx.so.1 => not found`, `…: error while loading shared libraries: libx.so.1: cannot open …`, and
+/// ``/lib/libx.so.1: version `X_2' not found (required by …)``. Which of the first two it is depends on the loader.
 fn not_found(text: &str) -> impl Iterator<Item = String> {
     text.lines().filter_map(|line| {
+        if let Some((_, rest)) = line.split_once(": error while loading shared libraries: ") {
+            return rest
+                .split_once(": cannot open")
+                .map(|(name, _)| name.to_owned());
+        }
         let name = match line.split_once(": version `") {
             Some((path, rest)) if rest.contains("not found") => path.rsplit('/').next()?,
             _ => line.strip_suffix(" => not found")?,
@@ -102,5 +121,9 @@ mod tests {
             /d/dockerd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by /d/dockerd)\n";
         let names: Vec<_> = not_found(text).collect();
         assert_eq!(names, ["libseccomp.so.2", "libc.so.6"]);
+        let text = "/d/ovsdb-tool: error while loading shared libraries: libxdp.so.1: cannot open shared object file: No \
+            such file or directory\n";
+        let names: Vec<_> = not_found(text).collect();
+        assert_eq!(names, ["libxdp.so.1"]);
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use serde_json::Value;
 
+use crate::build::executable;
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -47,18 +47,6 @@ pub fn build(workspace: &Workspace) -> anyhow::Result<Executables> {
         boots: find("boots")?,
         library: executable(&messages, "lib", None),
     })
-}
-
-/// Finds the executable of a test target in cargo's JSON messages, one a line.
-fn executable(messages: &str, kind: &str, name: Option<&str>) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
-        .filter(|message| message["profile"]["test"] == true)
-        .filter(|message| message["target"]["kind"][0] == kind)
-        .filter(|message| name.is_none_or(|name| message["target"]["name"] == name))
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
 }
 
 /// The arguments for a run of those tests whose name contains `name`.

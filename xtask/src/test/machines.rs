@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use super::libtest::{self, Executables, Tally};
 use super::runs::{MACHINES, Run, Tests};
 use crate::vm::kernel::{Flavour, Kernel};
-use crate::vm::qemu::{self, Job, Outcome};
-use crate::vm::{disk, initramfs};
+use crate::vm::qemu::{self, Job};
+use crate::vm::{disk, initramfs, tail};
 use crate::workspace::Workspace;
 
 /// Longest time for a machine, boot included. Emulation is some ten times slower than this machine.
@@ -23,9 +23,6 @@ const TIMEOUT_FULL: Duration = Duration::from_secs(4 * 3600);
 
 /// How much is shown of what failed tests printed. A verifier's log has thousands of lines, and one for each test.
 const OUTPUT_TAIL_LINES: usize = 500;
-
-/// How much of the console is shown when a machine fails.
-const CONSOLE_TAIL_LINES: usize = 40;
 
 /// A run with all that its machine needs.
 struct Prepared {
@@ -236,6 +233,8 @@ fn run_boot(prepared: &Prepared, boot: &Boot, verbose: bool) -> (Tally, Vec<Stri
         script,
         nics: run.has_nics,
         disk: disk.as_deref(),
+        counts_instructions: false,
+        watch: None,
         timeout: if run.full { TIMEOUT_FULL } else { TIMEOUT },
     });
     // One write for all of it: another machine may end at the same time.
@@ -259,7 +258,9 @@ fn run_boot(prepared: &Prepared, boot: &Boot, verbose: bool) -> (Tally, Vec<Stri
                     report.push('\n');
                 }
             }
-            report.push_str(&trouble(&outcome));
+            if let Some(trouble) = outcome.trouble() {
+                report.push_str(&format!("error: {trouble}\n"));
+            }
             let boot = outcome.boot_secs.as_deref().unwrap_or("?");
             report.push_str(&format!(
                 "    {}: {tally} in {:.1} s (booted in {boot} s)\n",
@@ -280,33 +281,6 @@ fn run_boot(prepared: &Prepared, boot: &Boot, verbose: bool) -> (Tally, Vec<Stri
     (tally, figures)
 }
 
-/// Why a machine left no exit status, with the end of its console.
-fn trouble(outcome: &Outcome) -> String {
-    let Err(reason) = &outcome.status else {
-        return String::new();
-    };
-    let console = fs::read(&outcome.console).unwrap_or_default();
-    let console = String::from_utf8_lossy(&console);
-    format!(
-        "error: the virtual machine {reason}; the end of its console:\n{}\n",
-        tail(&console, CONSOLE_TAIL_LINES, &outcome.console)
-    )
-}
-
-/// The last lines of a text, and where the rest of it is.
-fn tail(text: &str, most: usize, file: &Path) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let left_out = lines.len().saturating_sub(most);
-    let tail = lines[left_out..].join("\n");
-    if left_out == 0 {
-        return tail;
-    }
-    format!(
-        "({left_out} lines left out; all are in {})\n{tail}",
-        file.display()
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,14 +291,5 @@ mod tests {
         let asked = [all[1].clone()];
         assert_eq!(with_their_modules(&asked, all.to_vec()), all[..2]);
         assert!(with_their_modules(&[], all.to_vec()).is_empty());
-    }
-
-    #[test]
-    fn a_tail_says_where_the_rest_is() {
-        assert_eq!(tail("a\nb\n", 2, Path::new("/log")), "a\nb");
-        assert_eq!(
-            tail("a\nb\n", 1, Path::new("/log")),
-            "(1 lines left out; all are in /log)\nb"
-        );
     }
 }

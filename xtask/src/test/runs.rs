@@ -208,10 +208,6 @@ impl Run {
         if self.has_disk {
             script.push_str(&disk::script());
         }
-        script.push_str(&format!(
-            "export PATH={}\nexport HOME=/root RUST_BACKTRACE=1\n",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        ));
         for (key, value) in self.environment(workspace) {
             script.push_str(&format!("export {key}={}\n", vm::quote(&value)));
         }

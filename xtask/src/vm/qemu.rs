@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::kernel::Kernel;
-use super::{disk, nics};
+use super::{disk, nics, tail};
 use crate::tools;
 
 /// Quick enough to be unnoticed beside a boot, and slow enough to cost nothing.
@@ -17,6 +17,9 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Memory of a guest; it is only taken from the host as the guest touches it. Half of it can hold files.
 const MEMORY_MIB: u32 = 2048;
+
+/// How much of the console is shown when a machine fails.
+const CONSOLE_TAIL_LINES: usize = 40;
 
 /// What a machine is to do.
 pub struct Job<'a> {
@@ -30,6 +33,10 @@ pub struct Job<'a> {
     pub nics: bool,
     /// A disk of [`disk`], which stays.
     pub disk: Option<&'a Path>,
+    /// Whether the guest's clock counts its instructions, one for a nanosecond, instead of following the host's.
+    pub counts_instructions: bool,
+    /// Gets each line that the script prints, as it comes.
+    pub watch: Option<&'a dyn Fn(&str)>,
     pub timeout: Duration,
 }
 
@@ -43,6 +50,19 @@ pub struct Outcome {
     pub status: Result<i32, String>,
     /// The serial console's log.
     pub console: PathBuf,
+}
+
+impl Outcome {
+    /// Why a machine left no exit status, with the end of its console; nothing if it did.
+    pub fn trouble(&self) -> Option<String> {
+        let reason = self.status.as_ref().err()?;
+        let console = fs::read(&self.console).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console);
+        let tail = tail(&console, CONSOLE_TAIL_LINES, &self.console);
+        Some(format!(
+            "the virtual machine {reason}; the end of its console:\n{tail}"
+        ))
+    }
 }
 
 /// Boots a machine, runs its script, and returns when the machine has ended.
@@ -63,7 +83,7 @@ pub fn run(job: &Job<'_>) -> anyhow::Result<Outcome> {
 
     let console = directory.join("console");
     let mut machine = Machine::start(job, &console)?;
-    let ended = machine.wait(job.timeout)?;
+    let ended = machine.wait(job)?;
     drop(machine);
 
     let read = |name: &str| {
@@ -80,7 +100,7 @@ pub fn run(job: &Job<'_>) -> anyhow::Result<Outcome> {
             .map(Ok)?,
         None if !ended => Err(format!("did not end in {} s", job.timeout.as_secs())),
         None if boot_secs.is_none() => Err("did not boot".to_owned()),
-        None => Err("died while the tests ran".to_owned()),
+        None => Err("died while its script ran".to_owned()),
     };
     Ok(Outcome {
         output: read("output").unwrap_or_default(),
@@ -112,10 +132,15 @@ impl Machine {
     }
 
     /// Waits for the machine to end by itself; false when it had not at the deadline.
-    fn wait(&mut self, timeout: Duration) -> anyhow::Result<bool> {
-        let deadline = Instant::now() + timeout;
+    fn wait(&mut self, job: &Job<'_>) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + job.timeout;
+        let mut seen = 0;
         while Instant::now() < deadline {
-            if let Some(status) = self.qemu.try_wait().context("cannot wait for QEMU")? {
+            let ended = self.qemu.try_wait().context("cannot wait for QEMU")?;
+            if let Some(watch) = job.watch {
+                seen += show(&job.directory.join("output"), seen, watch);
+            }
+            if let Some(status) = ended {
                 if !status.success() {
                     let errors = fs::read_to_string(&self.errors).unwrap_or_default();
                     bail!("QEMU failed: {status}\n{}", errors.trim_end());
@@ -136,6 +161,21 @@ impl Drop for Machine {
     }
 }
 
+/// Hands over the whole lines of a file behind the first `seen` bytes, and returns how long they are.
+fn show(file: &Path, seen: usize, watch: &dyn Fn(&str)) -> usize {
+    // Before the script starts there is none.
+    let bytes = fs::read(file).unwrap_or_default();
+    let new = bytes.get(seen..).unwrap_or_default();
+    let whole = new
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
+    String::from_utf8_lossy(&new[..whole])
+        .lines()
+        .for_each(watch);
+    whole
+}
+
 fn command(job: &Job<'_>, console: &Path) -> Command {
     // However xtask ends, even killed, the kernel then ends QEMU. Strictly, the signal comes when the thread that
     // started it ends; that is the one that waits for it.
@@ -144,7 +184,7 @@ fn command(job: &Job<'_>, console: &Path) -> Command {
     command.arg(tools::find("qemu-system-x86_64").unwrap_or_else(|| "qemu-system-x86_64".into()));
     command
         // KVM is often there but unusable, inside other virtual machines; emulation works everywhere.
-        .args(["-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "1"])
+        .args(["-machine", "pc,accel=tcg", "-smp", "1"])
         .args(["-m", &format!("{MEMORY_MIB}M")])
         .args([
             "-nodefaults",
@@ -167,6 +207,16 @@ fn command(job: &Job<'_>, console: &Path) -> Command {
             &share("/".as_ref(), "host", "readonly=on,multidevs=remap"),
         ])
         .args(["-virtfs", &share(job.directory, "run", "multidevs=remap")]);
+    match job.counts_instructions {
+        // Without chance, two runs differ less.
+        true => command.args([
+            "-cpu",
+            "max,-rdrand,-rdseed",
+            "-icount",
+            "shift=0,sleep=off",
+        ]),
+        false => command.args(["-cpu", "max"]),
+    };
     if job.nics {
         command.args(nics::qemu_args());
     }
