@@ -18,6 +18,7 @@ mod lab {
     mod crowd;
     mod dhcp;
     mod driver;
+    mod fast_path;
     mod follow;
     mod ground;
     mod handed_on;

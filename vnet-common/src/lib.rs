@@ -7,6 +7,8 @@
 #![no_std]
 
 pub mod crowd;
+pub mod direct;
+pub mod fast_path;
 pub mod flags;
 mod frame;
 mod maps;
@@ -22,8 +24,8 @@ pub use frame::{
     is_group,
 };
 pub use maps::{
-    AllowedMacKey, Counters, EVERY_MAC, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT, FdbKey,
-    FloodKey, HostMacKey, IngressPriorityKey, KNOWN_VLAN_WORDS, LAYOUT, MAX_ALLOWED_MACS,
+    AllowedMacKey, Counters, DirectRow, EVERY_MAC, EgressPriorityKey, Endpoint, FIRST_QINQ_SEGMENT,
+    FdbKey, FloodKey, HostMacKey, IngressPriorityKey, KNOWN_VLAN_WORDS, LAYOUT, MAX_ALLOWED_MACS,
     MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS, MAX_FLOOD_SLOTS, MAX_HOST_MACS, MAX_INGRESS_PRIORITIES,
     MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS, MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCE_SLOTS,
     MAX_SOURCES, Member, MemberKey, QinqEntry, QinqKey, Querier, QuerierKey, Receiver, Reporter,

@@ -81,7 +81,11 @@ pub const LAYOUT: u64 = {
         MAX_REPORTERS,
         KNOWN_VLAN_WORDS,
         MAX_HOST_MACS,
+        crate::direct::FDB_ROWS,
+        crate::direct::SENDER_ROWS,
+        crate::direct::SEGMENT_ROWS,
     ];
+    hash = fnv1a(hash, &crate::direct::MEANING.to_le_bytes());
     let mut index = 0;
     while index < sizes.len() {
         hash = fnv1a(hash, &sizes[index].to_le_bytes());
@@ -269,6 +273,21 @@ map_types! {
     /// Key of `host_macs`: an address by which the host is reached through the uplink.
     pub struct HostMacKey {
         pub mac: Mac,
+    }
+
+    /// Value of `direct_fdb` and `direct_senders`, see [`crate::direct`]. The first 8 bytes are what a program looks for.
+    pub struct DirectRow {
+        /// The segment's number.
+        pub segment: u16,
+        pub mac: Mac,
+        /// The host side of the endpoint's link; 0 in a row that was never an endpoint's.
+        pub ifindex: u32,
+        /// The endpoint's number, which is its index into `counters`.
+        pub endpoint: u16,
+        /// One of [`crate::mode`].
+        pub mode: u8,
+        /// 1 where the row is not all: the hash map has to be asked.
+        pub ask: u8,
     }
 
     /// Value of `counters`, per CPU. `rx` is towards the container, as its own interface counts.

@@ -11,6 +11,9 @@ static UPLINK_IFINDEX: Global<u32> = Global::new(0);
 static ENDPOINT_IS_NETKIT: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
+static FAST_PATH: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
 static HAS_QINQ: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
@@ -47,6 +50,12 @@ pub fn uplink_ifindex() -> u32 {
 #[inline(always)]
 pub fn endpoint_is_netkit() -> bool {
     ENDPOINT_IS_NETKIT.load() != 0
+}
+
+/// One of [`vnet_common::fast_path`].
+#[inline(always)]
+pub fn fast_path() -> u8 {
+    FAST_PATH.load()
 }
 
 /// True if a network has two tags.

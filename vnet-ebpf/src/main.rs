@@ -8,6 +8,7 @@ mod config;
 mod container;
 mod count;
 mod deliver;
+mod fast_path;
 mod flood;
 mod frame;
 mod multicast;
@@ -19,7 +20,7 @@ mod vlan;
 mod xdp;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -27,7 +28,7 @@ use aya_log_ebpf::debug;
 use flood::Listeners;
 use opaque::Opaque as _;
 use vnet_common::{
-    Frame, Reason, is_group,
+    Frame, Reason, fast_path as kind, is_group,
     rules::{
         self, FromEndpoint, FromUplink,
         early::{Early, early},
@@ -44,19 +45,44 @@ const DROP: i32 = TC_ACT_SHOT;
 /// Frames from the wire: ingress of the uplink.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    if flood::was_reinjected(&ctx) {
+    let fast = match config::fast_path() {
+        kind::NONE => return from_uplink_always(ctx.skb.skb),
+        kind => fast_path::from_uplink(&ctx, kind),
+    };
+    match fast {
+        Some(way) => way,
+        None => from_uplink_in_general(ctx.skb.skb),
+    }
+}
+
+/// The same, where there is no fast path. Of a call from one place alone the verifier sees where it never comes about, and
+/// removes it with the question.
+#[cold]
+#[inline(never)]
+fn from_uplink_always(skb: *mut __sk_buff) -> i32 {
+    from_uplink_in_general(skb)
+}
+
+/// The way of every frame from the wire that the fast path leaves.
+///
+/// A function of its own: what it saves and restores of registers costs the fast path nothing.
+#[cold]
+#[inline(never)]
+fn from_uplink_in_general(skb: *mut __sk_buff) -> i32 {
+    let ctx = &TcContext::new(skb);
+    if flood::was_reinjected(ctx) {
         return HAND_ON;
     }
-    let mut frame = match frame::parse(&ctx) {
+    let mut frame = match frame::parse(ctx) {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
     };
     let Some(mut place) = rules::place(&frame, config::has_qinq(), &tables::Maps) else {
-        return hand_on(&ctx, &frame, Reason::UnknownVlan);
+        return hand_on(ctx, &frame, Reason::UnknownVlan);
     };
     let mut restored = false;
     if config::has_source_mode() {
-        match flood::to_listeners(&ctx, place, &frame) {
+        match flood::to_listeners(ctx, place, &frame) {
             Listeners::None => {}
             Listeners::GoOn => restored = true,
             Listeners::Consumed => return DROP,
@@ -66,17 +92,17 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
         (place, frame) = (place.opaque(), frame.opaque());
     }
     match rules::from_uplink(&frame, place.segment, &tables::Maps) {
-        FromUplink::Deliver(to) => match vlan::pop(&ctx, place) {
+        FromUplink::Deliver(to) => match vlan::pop(ctx, place) {
             Ok(()) => {
-                note::for_receiver(&ctx, to, priority::pcp(&frame, place), false);
-                deliver::from_uplink(&ctx, to)
+                note::for_receiver(ctx, to, priority::pcp(&frame, place), false);
+                deliver::from_uplink(ctx, to)
             }
             Err(_) => drop_counted(Reason::TagFailed),
         },
-        FromUplink::Return(to) => match vlan::pop(&ctx, place) {
+        FromUplink::Return(to) => match vlan::pop(ctx, place) {
             Ok(()) => {
-                note::for_receiver(&ctx, to, priority::pcp(&frame, place), false);
-                deliver::group(&ctx, to)
+                note::for_receiver(ctx, to, priority::pcp(&frame, place), false);
+                deliver::group(ctx, to)
             }
             Err(_) => drop_counted(Reason::TagFailed),
         },
@@ -85,11 +111,11 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
             modes,
             except,
             reason,
-        } => flood::from_uplink(&ctx, place, &frame, segment, modes, except, reason),
+        } => flood::from_uplink(ctx, place, &frame, segment, modes, except, reason),
         FromUplink::HandOn(reason) => {
-            let way = hand_on(&ctx, &frame, reason);
+            let way = hand_on(ctx, &frame, reason);
             match restored {
-                true => flood::go_on(&ctx, &frame),
+                true => flood::go_on(ctx, &frame),
                 false => way,
             }
         }
@@ -139,19 +165,41 @@ fn from_wire(ctx: &XdpContext) -> u32 {
 /// Frames from a container: ingress of the host side of a veth, or netkit's peer program.
 #[classifier]
 pub fn from_endpoint(ctx: TcContext) -> i32 {
-    if flood::is_round(&ctx) {
-        return next_round(&ctx);
+    let fast = match config::fast_path() {
+        kind::NONE => return from_endpoint_always(ctx.skb.skb),
+        kind => fast_path::from_endpoint(&ctx, kind),
+    };
+    match fast {
+        Some(way) => way,
+        None => from_endpoint_in_general(ctx.skb.skb),
     }
-    let Some(sender) = tables::sender(&ctx) else {
+}
+
+/// As [`from_uplink_always`].
+#[cold]
+#[inline(never)]
+fn from_endpoint_always(skb: *mut __sk_buff) -> i32 {
+    from_endpoint_in_general(skb)
+}
+
+/// The way of every frame from a container that the fast path leaves.
+#[cold]
+#[inline(never)]
+fn from_endpoint_in_general(skb: *mut __sk_buff) -> i32 {
+    let ctx = &TcContext::new(skb);
+    if flood::is_round(ctx) {
+        return next_round(ctx);
+    }
+    let Some(sender) = tables::sender(ctx) else {
         return drop_counted(Reason::NotAnEndpoint);
     };
-    let frame = match frame::parse(&ctx) {
+    let frame = match frame::parse(ctx) {
         Ok(frame) => frame,
         Err(reason) => return drop_counted(reason),
     };
     if let Some(reason) = rules::guard(&frame, &sender, &tables::Maps) {
         debug!(
-            &ctx,
+            ctx,
             "from_endpoint: {:mac} dropped: {}",
             frame.src,
             reason.name()
@@ -159,22 +207,22 @@ pub fn from_endpoint(ctx: TcContext) -> i32 {
         return drop_counted(reason);
     }
     count::tx(sender.endpoint, ctx.len());
-    let pcp = priority::egress(&ctx, &sender);
-    note::clear(&ctx);
+    let pcp = priority::egress(ctx, &sender);
+    note::clear(ctx);
     match rules::from_endpoint(&frame, &sender, &tables::Maps) {
-        FromEndpoint::Deliver(to) => return deliver::from_endpoint(&ctx, to),
-        FromEndpoint::Flood(segment) => flood::to_siblings(&ctx, &sender, segment, &frame.dst),
+        FromEndpoint::Deliver(to) => return deliver::from_endpoint(ctx, to),
+        FromEndpoint::Flood(segment) => flood::to_siblings(ctx, &sender, segment, &frame.dst),
         FromEndpoint::ToWire => {}
     }
     let (mut sender, mut pcp) = (sender, pcp);
     if config::has_snooping() && is_group(&frame.dst) {
         (sender, pcp) = (sender.opaque(), pcp.opaque());
-        multicast::learn(&ctx, &sender, &frame.dst);
+        multicast::learn(ctx, &sender, &frame.dst);
     }
-    if vlan::push(&ctx, &sender, pcp).is_err() {
+    if vlan::push(ctx, &sender, pcp).is_err() {
         return drop_counted(Reason::TagFailed);
     }
-    deliver::to_wire(&ctx)
+    deliver::to_wire(ctx)
 }
 
 /// A broadcast of which only some endpoints have got their copies, at the host side of one of them.

@@ -3,7 +3,8 @@
 //! A value is copied out of its element at once. User space replaces elements, never parts of them; but an element that
 //! is removed may be used again for another key while a program still reads it (`bpf_mem_cache_free` in
 //! kernel/bpf/hashtab.c), so in that instant a frame can meet a neighbour's value, or half of it. All values are plain
-//! numbers, for which every bit pattern is one, and an interface that is not there drops the frame.
+//! numbers, for which every bit pattern is one, and an interface that is not there drops the frame. Of the direct-mapped
+//! tables programs read rows where they are; these are changed in steps that allow for that (`vnet_common::direct`).
 
 use aya_ebpf::{
     btf_maps::{Array, DevMapHash, HashMap, PerCpuArray},
@@ -11,12 +12,12 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use vnet_common::{
-    AllowedMacKey, Counters, EVERY_MAC, EgressPriorityKey, Endpoint, FdbKey, FloodKey, HostMacKey,
-    IngressPriorityKey, KNOWN_VLAN_WORDS, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES, MAX_ENDPOINTS,
-    MAX_HOST_MACS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS, MAX_QINQ_SEGMENTS, MAX_QUERIERS,
-    MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCES, Mac, Member, MemberKey, QinqEntry, QinqKey, Querier,
-    QuerierKey, Reason, Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey, Tag,
-    known_vlan_bit,
+    AllowedMacKey, Counters, DirectRow, EVERY_MAC, EgressPriorityKey, Endpoint, FdbKey, FloodKey,
+    HostMacKey, IngressPriorityKey, KNOWN_VLAN_WORDS, MAX_ALLOWED_MACS, MAX_EGRESS_PRIORITIES,
+    MAX_ENDPOINTS, MAX_HOST_MACS, MAX_INGRESS_PRIORITIES, MAX_MEMBERS, MAX_QINQ_SEGMENTS,
+    MAX_QUERIERS, MAX_REPORTERS, MAX_SEGMENTS, MAX_SOURCES, Mac, Member, MemberKey, QinqEntry,
+    QinqKey, Querier, QuerierKey, Reason, Receiver, Reporter, ReporterKey, Segment, SegmentKey,
+    SourceKey, Tag, direct, known_vlan_bit,
     rules::{Tables, early::HostTables},
 };
 
@@ -25,6 +26,15 @@ const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
 
 #[btf_map(name = "fdb")]
 static FDB: HashMap<FdbKey, Receiver, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "direct_fdb")]
+pub static DIRECT_FDB: Array<DirectRow, { direct::FDB_ROWS }> = Array::new();
+
+#[btf_map(name = "direct_senders")]
+pub static DIRECT_SENDERS: Array<DirectRow, { direct::SENDER_ROWS }> = Array::new();
+
+#[btf_map(name = "direct_segments")]
+pub static DIRECT_SEGMENTS: Array<u32, { direct::SEGMENT_ROWS }> = Array::new();
 
 #[btf_map(name = "endpoints")]
 static ENDPOINTS: HashMap<u32, Endpoint, MAX_ENDPOINTS, NO_PREALLOC> = HashMap::new();

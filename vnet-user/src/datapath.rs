@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod bpf;
+mod direct;
 mod error;
 pub mod load;
 pub mod log;

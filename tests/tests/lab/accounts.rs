@@ -3,8 +3,8 @@
 use std::{thread, time::Duration};
 
 use serde_json::Value;
-use tests::{Container, Fixture, PATIENCE, expected, silence};
-use vnet_user::lab::{EthernetFrame, LabError, Mac, Netns, RawSocket};
+use tests::{Container, Fixture, PATIENCE, expected, send_even_if_dropped, silence};
+use vnet_user::lab::{EthernetFrame, Mac, Netns, RawSocket};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
@@ -123,7 +123,7 @@ impl Lab {
         for kind in &kinds {
             let socket = self.socket(kind.from);
             for number in 1..=each {
-                send(&socket, &kind.frame);
+                send_even_if_dropped(&socket, &kind.frame);
                 match pause {
                     Some((burst, pause)) if number % burst == 0 => thread::sleep(pause),
                     _ => {}
@@ -210,14 +210,6 @@ impl Lab {
             );
             last = now;
         }
-    }
-}
-
-/// Sends one frame. netkit tells the sender of a drop.
-fn send(socket: &RawSocket, frame: &EthernetFrame) {
-    match socket.send(frame) {
-        Err(LabError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOBUFS) => {}
-        sent => sent.unwrap(),
     }
 }
 

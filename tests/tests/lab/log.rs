@@ -1,8 +1,8 @@
 //! What the programs log while somebody listens, and that nothing of it stays on the packet path.
 
 use nix::sys::signal::Signal;
-use tests::{Container, Fixture, Foreground, Running, attach_arguments};
-use vnet_user::lab::{EthernetFrame, LabError, Mac, RawSocket};
+use tests::{Container, Fixture, Foreground, Running, attach_arguments, send_even_if_dropped};
+use vnet_user::lab::{EthernetFrame, Mac, RawSocket};
 
 const FAR: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
@@ -53,11 +53,7 @@ impl Lab {
     /// The container tries to get into a VLAN, which is dropped.
     fn send_into_vlan(&self) {
         let frame = EthernetFrame::experiment(FAR, self.container.mac, "hop").tagged(200, 0);
-        // netkit's program runs in the sender's own call, so the sender may be told of the drop.
-        match self.inside.send(&frame) {
-            Err(LabError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOBUFS) => {}
-            sent => sent.unwrap(),
-        }
+        send_even_if_dropped(&self.inside, &frame);
     }
 
     /// The programs of uplink and endpoint, and the one for endpoints to come.

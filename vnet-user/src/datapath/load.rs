@@ -7,6 +7,8 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, programs::SchedClassifier, util::KernelVersion};
 
+use vnet_common::fast_path;
+
 use super::{error::DatapathError, pins::Pins};
 use crate::model::{Variant, state::EndpointDevice};
 
@@ -25,8 +27,11 @@ pub const CONTAINER_PROGRAMS: [&str; 2] = [ENTER_CONTAINER, LEAVE_CONTAINER];
 /// The programs that are pinned: for endpoints to come.
 pub const FOR_ENDPOINTS: [&str; 3] = [ENTER_CONTAINER, LEAVE_CONTAINER, FROM_ENDPOINT];
 /// The maps that are pinned under their own names.
-pub const MAPS: [&str; 17] = [
+pub const MAPS: [&str; 20] = [
     "fdb",
+    "direct_fdb",
+    "direct_senders",
+    "direct_segments",
     "endpoints",
     "segments",
     "qinq",
@@ -47,6 +52,9 @@ pub const MAPS: [&str; 17] = [
 
 /// The first Linux on which a second tag can be pushed at ingress (`REINJECT_RESTORED` in vnet-ebpf's `config.rs`).
 const MAC_LEN_MENDED: KernelVersion = KernelVersion::new(6, 12, 0);
+
+/// The first Linux on which `skb->vlan_proto` says that a frame has no tag (`vnet_common::fast_path`).
+const TAG_BY_PROTOCOL: KernelVersion = KernelVersion::new(6, 2, 0);
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("VNET_EBPF_OBJECT"));
 
@@ -87,6 +95,14 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
         xdp_drops_unknown_unicast,
         xdp_redirects,
     } = variant;
+    // The fast path logs nothing. Of a kernel that tells no version the worst is assumed here too.
+    let fast_path = variant.has_fast_path() && log_level == log::LevelFilter::Off;
+    let tag_by_protocol = KernelVersion::current().is_ok_and(|version| version >= TAG_BY_PROTOCOL);
+    let fast_path = match (fast_path, tag_by_protocol) {
+        (false, _) => fast_path::NONE,
+        (true, true) => fast_path::TAG_BY_PROTOCOL,
+        (true, false) => fast_path::TAG_BY_FLAG,
+    };
     let [qinq, source_mode] = [qinq, source_mode].map(u8::from);
     let [priorities, snooping, crowd] = [priorities, snooping, crowd].map(u8::from);
     let [drops_vlan, drops_unicast] =
@@ -101,6 +117,7 @@ pub fn load(options: LoadOptions, pins: &Pins) -> Result<Ebpf, DatapathError> {
     loader
         .override_global("UPLINK_IFINDEX", &uplink_ifindex, true)
         .override_global("ENDPOINT_IS_NETKIT", &netkit, true)
+        .override_global("FAST_PATH", &fast_path, true)
         .override_global("HAS_QINQ", &qinq, true)
         .override_global("HAS_SOURCE_MODE", &source_mode, true)
         .override_global("HAS_PRIORITIES", &priorities, true)

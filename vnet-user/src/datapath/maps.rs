@@ -12,12 +12,19 @@ use vnet_common::{
     Receiver, Reporter, ReporterKey, Segment, SegmentKey, SourceKey,
 };
 
-use super::{error::DatapathError, pins::Pins};
+use super::{
+    direct::{DirectSegments, DirectTable},
+    error::DatapathError,
+    pins::Pins,
+};
 use crate::model::{Rows, Traffic, xdp::HostRows};
 
 /// The maps of one uplink.
 pub struct Maps {
     fdb: HashMap<MapData, FdbKey, Receiver>,
+    direct_fdb: DirectTable,
+    direct_senders: DirectTable,
+    direct_segments: DirectSegments,
     endpoints: HashMap<MapData, u32, Endpoint>,
     segments: HashMap<MapData, SegmentKey, Segment>,
     qinq: HashMap<MapData, QinqKey, QinqEntry>,
@@ -45,6 +52,9 @@ impl Maps {
     pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
         Ok(Self {
             fdb: open(pins, "fdb", Map::HashMap)?,
+            direct_fdb: DirectTable::open(pins, "direct_fdb")?,
+            direct_senders: DirectTable::open(pins, "direct_senders")?,
+            direct_segments: DirectSegments::open(pins)?,
             endpoints: open(pins, "endpoints", Map::HashMap)?,
             segments: open(pins, "segments", Map::HashMap)?,
             qinq: open(pins, "qinq", Map::HashMap)?,
@@ -83,6 +93,9 @@ impl Maps {
             egress_priorities,
             xdp_receivers,
         } = rows;
+        let (direct_fdb, direct_senders) = (rows.direct_fdb(), rows.direct_senders());
+        self.direct_fdb.remove_stale(&direct_fdb)?;
+        self.direct_senders.remove_stale(&direct_senders)?;
         let allowed_macs: BTreeMap<_, u32> = allowed_macs.iter().map(|key| (*key, 1)).collect();
         self.remove_xdp_receivers(xdp_receivers)?;
         let stale_fdb = remove_stale(&mut self.fdb, fdb, "fdb");
@@ -101,6 +114,9 @@ impl Maps {
         insert_missing(&mut self.qinq, qinq, "qinq")?;
         insert_missing(&mut self.sources, sources, "sources")?;
         insert_missing(&mut self.fdb, fdb, "fdb")?;
+        self.direct_fdb.insert_missing(&direct_fdb)?;
+        self.direct_senders.insert_missing(&direct_senders)?;
+        self.direct_segments.reconcile(&rows.direct_segments())?;
         self.insert_xdp_receivers(xdp_receivers)?;
 
         remove_stale(&mut self.qinq, qinq, "qinq")?;

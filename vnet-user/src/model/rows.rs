@@ -1,5 +1,7 @@
 //! What the maps of an uplink must say, made from the state alone.
 
+mod direct;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnet_common::{
@@ -166,6 +168,7 @@ mod tests {
         segment::{OuterProtocol, OuterTag, Segment},
         vlan::VlanId,
     };
+    use vnet_common::{DirectRow, direct};
 
     fn vlan(id: u16) -> VlanId {
         VlanId::try_from(id).unwrap()
@@ -235,6 +238,34 @@ mod tests {
         let sender = rows.endpoints[&endpoint.host_ifindex];
         assert_eq!((sender.segment, sender.vlan), (4096, 60));
         assert_eq!((sender.outer_vlan, sender.outer_ethertype), (100, 0x88a8));
+    }
+
+    #[test]
+    fn the_direct_tables_have_those_for_whom_they_say_all() {
+        let mut state = State::default();
+        let on = |id| Segment {
+            vlan: Some(vlan(id)),
+            outer: None,
+        };
+        add_network(&mut state, "bridge", on(1), Mode::Bridge);
+        add_network(&mut state, "open", on(2), Mode::Bridge);
+        state.networks.get_mut("open").unwrap().guard = Guard::Off;
+        add_network(&mut state, "vepa", on(3), Mode::Vepa);
+        add_network(&mut state, "source", on(4), Mode::Source);
+        add_network(&mut state, "passthru", on(5), Mode::Passthru);
+        for network in ["bridge", "open", "vepa", "source", "passthru"] {
+            add_endpoint(&mut state, network, &[]);
+        }
+        let rows = Rows::wanted(&state, "enp0s8");
+        let segments = |table: BTreeMap<u32, DirectRow>| {
+            let segments = table.values().map(|row| row.segment);
+            segments.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(segments(rows.direct_fdb()), [1, 2, 3, 5].into());
+        assert_eq!(segments(rows.direct_senders()), [1].into());
+        let kinds = &rows.direct_segments()[..7];
+        let (by, ask) = (direct::BY_ADDRESS, direct::ASK);
+        assert_eq!(kinds, [direct::UNUSED, by, by, by, by, ask, direct::UNUSED]);
     }
 
     #[test]

@@ -43,6 +43,24 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// True if no network needs of unicast what the fast path does not do.
+    pub fn has_fast_path(self) -> bool {
+        let Self {
+            qinq,
+            source_mode,
+            priorities,
+            // Of groups alone.
+            snooping: _,
+            crowd: _,
+            // What XDP lets pass.
+            xdp: _,
+            xdp_drops_unknown_vlan: _,
+            xdp_drops_unknown_unicast: _,
+            xdp_redirects: _,
+        } = self;
+        !(qinq || source_mode || priorities)
+    }
+
     /// What an uplink and the networks on it need.
     pub fn wanted(state: &State, uplink: &str) -> Self {
         let mut wanted = Self::default();
