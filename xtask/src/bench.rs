@@ -26,10 +26,11 @@ pub struct Options {
 
 /// Measures, prints the tables, and leaves all in the bench directory.
 pub fn bench(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
+    let choices = datapath::choose(options.row.as_deref())?;
     setup::setup(workspace, Purpose::Bench, true)?;
     build::everything(workspace)?;
     let start = Instant::now();
-    let measured = datapath::measure(workspace, options.row.as_deref())?;
+    let measured = datapath::measure(workspace, &choices)?;
     let report = report::markdown(&measured);
     print!("\n{report}");
 

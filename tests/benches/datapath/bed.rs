@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::{Fixture, eventually, mac_of, silence};
 use vnet_user::lab::{Lab, Mac, Netns};
 
@@ -137,16 +138,32 @@ impl Bed {
 
     /// Checks that every packet of a path arrives where it should: what is lost early is cheap.
     pub fn check(&self, path: Path, sink: &Sink) {
+        // Of what is dropped, that it came to the NIC; and of that nothing to the container.
         let expected = match path.end() {
-            End::Nowhere => 0,
-            _ => CHECKED,
+            End::Nowhere => (0, CHECKED),
+            _ => (CHECKED, 0),
         };
         // A process may have to decide first what becomes of such packets.
-        let what = format!("packets that arrive by {}", path.name());
+        let what = format!("packets that arrive, and are dropped, by {}", path.name());
         eventually(&what, &expected, || {
             path.nanoseconds(self, CHECKED);
             thread::sleep(WARM_UP);
-            sink.counted(|| _ = path.nanoseconds(self, CHECKED))
+            let before = self.received_by_nic();
+            let arrived = sink.counted(|| _ = path.nanoseconds(self, CHECKED));
+            match path.end() {
+                End::Nowhere => (arrived, self.received_by_nic() - before),
+                _ => (arrived, 0),
+            }
         });
+    }
+
+    fn received_by_nic(&self) -> u64 {
+        let shown = self
+            .fixture
+            .host()
+            .ip(&format!("-s -j link show dev {UPLINK}"))
+            .unwrap();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        shown[0]["stats64"]["rx"]["packets"].as_u64().unwrap()
     }
 }

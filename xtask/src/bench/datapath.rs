@@ -1,5 +1,6 @@
 //! Instructions per packet, in machines whose clock counts instructions.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
@@ -20,20 +21,39 @@ const TIMEOUT: Duration = Duration::from_secs(1500);
 /// How much is shown of what a benchmark printed that failed.
 const TAIL_LINES: usize = 60;
 
-/// Measures the rows whose name contains `name`, on all kernels at once.
-pub fn measure(workspace: &Workspace, name: Option<&str>) -> anyhow::Result<Vec<Measured>> {
-    let benchmark = build::benchmark(workspace, "datapath")?;
-    let chosen: Vec<_> = MACHINES
-        .iter()
-        .map(|machine| (machine, chosen(machine, name)))
-        .collect();
+/// A machine, and which of its rows it measures.
+pub type Choice = (&'static Machine, Vec<&'static str>);
+
+/// The rows whose name contains `name`, on the machines that have such, and those that they are compared with.
+///
+/// # Errors
+///
+/// When there is no such row.
+pub fn choose(name: Option<&str>) -> anyhow::Result<Vec<Choice>> {
     let name = name.unwrap_or_default();
+    let mut choices = Vec::new();
+    for machine in &MACHINES {
+        let rows = || machine.rows.iter().map(|row| row.name);
+        if rows().any(|row| row.contains(name)) {
+            let compared = [REFERENCE.name, EMPTY_PROGRAM.name];
+            let chosen = rows().filter(|row| compared.contains(row) || row.contains(name));
+            choices.push((machine, chosen.collect()));
+        }
+    }
+    let known = MACHINES.iter().flat_map(|machine| machine.rows);
+    let known: BTreeSet<&str> = known.map(|row| row.name).collect();
+    let known: Vec<&str> = known.into_iter().collect();
     ensure!(
-        chosen
-            .iter()
-            .any(|(_, rows)| rows.iter().any(|row| row.contains(name))),
-        "no row's name contains `{name}`; they are in xtask/src/bench/rows.rs"
+        !choices.is_empty(),
+        "no row's name contains `{name}`; there are {}",
+        known.join(", ")
     );
+    Ok(choices)
+}
+
+/// Measures what was chosen, on all machines at once.
+pub fn measure(workspace: &Workspace, choices: &[Choice]) -> anyhow::Result<Vec<Measured>> {
+    let benchmark = build::benchmark(workspace, "datapath")?;
     // Held while a line is printed, so that two machines do not write into one.
     let terminal = Mutex::new(());
     let say = |line: &str| {
@@ -41,7 +61,7 @@ pub fn measure(workspace: &Workspace, name: Option<&str>) -> anyhow::Result<Vec<
         println!("{line}");
     };
     thread::scope(|scope| {
-        let machines: Vec<_> = chosen
+        let machines: Vec<_> = choices
             .iter()
             .map(|(machine, rows)| scope.spawn(|| run(workspace, machine, rows, &benchmark, &say)))
             .collect();
@@ -52,14 +72,6 @@ pub fn measure(workspace: &Workspace, name: Option<&str>) -> anyhow::Result<Vec<
         });
         ended.collect()
     })
-}
-
-/// The rows' names; with those that others are compared with.
-fn chosen(machine: &Machine, name: Option<&str>) -> Vec<&'static str> {
-    let compared = [REFERENCE.name, EMPTY_PROGRAM.name];
-    let names = machine.rows.iter().map(|row| row.name);
-    let wanted = |row: &&str| compared.contains(row) || name.is_none_or(|name| row.contains(name));
-    names.filter(wanted).collect()
 }
 
 fn run(
@@ -120,4 +132,30 @@ fn run(
     }
     Measured::read(machine, kernel.version(), &outcome.output)
         .with_context(|| format!("cannot read the figures of {series}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_comes_with_those_that_it_is_compared_with() {
+        let choices = choose(Some("netkit")).unwrap();
+        assert_eq!(choices.len(), 1, "only one kernel has netkit");
+        let (machine, rows) = &choices[0];
+        assert_eq!(machine.flavour.name, "6.12");
+        let expected = [
+            "macvlan-on-vlan",
+            "vnet-netkit",
+            "floor-netkit",
+            "empty-program",
+        ];
+        assert_eq!(*rows, expected);
+        assert_eq!(choose(None).unwrap().len(), MACHINES.len());
+        let error = choose(Some("netkid")).err().unwrap().to_string();
+        assert!(
+            error.contains("netkid") && error.contains("vnet-veth"),
+            "{error}"
+        );
+    }
 }

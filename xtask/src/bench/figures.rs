@@ -55,3 +55,16 @@ pub fn figure(line: &str) -> Option<(String, String, f64)> {
     let name = |key: &str| Some(line[key].as_str()?.to_owned());
     Some((name("row")?, name("path")?, line["instructions"].as_f64()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::rows::MACHINES;
+
+    #[test]
+    fn what_is_no_figure_is_an_error_that_shows_it() {
+        let read = Measured::read(&MACHINES[0], "6.12", "thread 'main' panicked");
+        let error = read.err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("panicked")));
+    }
+}

@@ -110,3 +110,26 @@ fn rectangle(svg: &mut String, x: u32, y: u32, width: u32, height: u32, colour: 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::rows::MACHINES;
+
+    #[test]
+    fn each_figure_has_a_bar_as_long_as_it_is_large() {
+        let output = concat!(
+            r#"{"row":"macvlan-on-vlan","path":"rx","instructions":4000}"#,
+            "\n",
+            r#"{"row":"vnet-veth","path":"tx","instructions":2000}"#,
+        );
+        let measured = Measured::read(&MACHINES[0], "6.12", output).unwrap();
+        let (name, svg) = datapath(&measured);
+        assert_eq!(name, "datapath-6.12.svg");
+        for width in [BAR_WIDTH, BAR_WIDTH / 2] {
+            let bar = format!("width=\"{width}\" height=\"{}\"", BAR - 2);
+            assert_eq!(svg.matches(&bar).count(), 1, "{svg}");
+        }
+        assert_eq!(escape("a<b & c"), "a&lt;b &amp; c");
+    }
+}

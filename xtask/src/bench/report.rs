@@ -26,7 +26,7 @@ pub fn markdown(measured: &[Measured]) -> String {
         let parts = [
             table("Instructions per packet", measured, CONTAINERS, &ratio),
             table(
-                "From the wire through the driver, with native XDP",
+                "From the wire, through the driver",
                 measured,
                 DRIVER,
                 &ratio,
@@ -114,4 +114,38 @@ fn table(title: &str, measured: &Measured, paths: &[Path], compare: &Compare) ->
     }
     text.push('\n');
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::rows::MACHINES;
+
+    #[test]
+    fn a_table_has_ratios_and_differences() {
+        let output = concat!(
+            r#"{"row":"macvlan-on-vlan","path":"rx","instructions":4000.0}"#,
+            "\n",
+            r#"{"row":"vnet-veth","path":"rx","instructions":3999.6}"#,
+            "\n",
+            r#"{"row":"vnet-veth","path":"beside-untagged","instructions":2100.2}"#,
+            "\n",
+            r#"{"row":"empty-program","path":"beside-untagged","instructions":2000.0}"#,
+        );
+        let measured = Measured::read(&MACHINES[0], "6.12", output).unwrap();
+        let text = markdown(&[measured]);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert!(lines.contains(&"## Linux 6.12"), "{text}");
+        let is_in = |parts: &[&str]| {
+            let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
+            lines.iter().any(has_all)
+        };
+        assert!(is_in(&["| vnet, veth", "| 4000 (1.000)", "| –"]), "{text}");
+        assert!(is_in(&["| vnet, veth", "| 2100 (+100)"]), "{text}");
+        // What was not measured has no row, and a table without rows is none.
+        assert!(
+            !text.contains("bridge") && !text.contains("driver"),
+            "{text}"
+        );
+    }
 }
