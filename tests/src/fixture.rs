@@ -10,8 +10,8 @@ use vnet_user::lab::{self, Binary, Lab, Mac, Netns, Outcome, RawSocket, VlanEnd,
 
 use crate::{PATIENCE, expected};
 
-/// What the names of the tests' namespaces, pins and state begin with.
-const LAB: &str = "vnet-test";
+/// What the names of the tests' namespaces, pins and state begin with; such as are left over are swept away by that.
+pub const LAB: &str = "vnet-test";
 /// The uplink's name on both sides of the cable, as in the reference lab.
 const UPLINK: &str = "enp0s8";
 

@@ -66,7 +66,9 @@ pub use eventually::{eventually, eventually_within};
 pub use exchange::{Party, exchange};
 pub use features::active_features;
 pub use figure::figure;
-pub use fixture::{Container, Fixture, attach_arguments, check_refused, link, mac_of, silence};
+pub use fixture::{
+    Container, Fixture, LAB, attach_arguments, check_refused, link, mac_of, silence,
+};
 pub use flow::{Flow, Source};
 pub use foreground::Foreground;
 pub use kill_rounds::kill_at_each_change;

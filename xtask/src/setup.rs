@@ -56,7 +56,7 @@ pub fn setup(workspace: &Workspace, purpose: Purpose, with_vm: bool) -> anyhow::
             kernel::fetch(workspace, flavour)?;
         }
     }
-    if purpose >= Purpose::Bench {
+    if with_vm && purpose >= Purpose::Bench {
         openvswitch::fetch(workspace)?;
     }
     println!("setup: ok");

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Fixture, eventually, mac_of, silence};
+use tests::{Fixture, LAB, eventually, mac_of, silence};
 use vnet_user::lab::{Lab, Mac, Netns};
 
 use crate::path::Path;
@@ -67,7 +67,7 @@ pub const ROLES: [&str; 2] = ["c1", "c2"];
 
 /// A host without a datapath, on which nobody talks by himself.
 pub fn host() -> Fixture {
-    let lab = Lab::new("vnet-bench")
+    let lab = Lab::new(LAB)
         .host("host")
         .host("wire")
         .host(ROLES[0])

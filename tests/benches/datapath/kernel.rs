@@ -29,7 +29,11 @@ pub fn macvlan_with_tags_in_frames() -> Bed {
 
 /// A macvlan for each container on the NIC itself.
 pub fn macvlan_untagged() -> Bed {
-    let fixture = bed::host();
+    macvlan_on(bed::host())
+}
+
+/// The same, on a host of one's own.
+pub fn macvlan_on(fixture: Fixture) -> Bed {
     children(&fixture, UPLINK, "macvlan mode bridge");
     Bed::new(fixture, None)
 }

@@ -1,7 +1,7 @@
-//! Instructions per packet of one way through a host after another: vnet, and what else does its job.
+//! What a packet costs on its way through a host: through vnet, and through what else does its job.
 //!
-//! For a machine whose clock counts instructions, so that a nanosecond is one: QEMU's `-icount shift=0,sleep=off`, as
-//! `cargo xtask bench` starts it. Each argument names a [`Row`]; each figure is a line of JSON on standard output.
+//! `instructions ROW…` is for a machine whose clock counts instructions, `wall` for one with a clock on the wall; `cargo xtask
+//! bench` starts both. Each figure is a line of JSON on standard output.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,113 +10,25 @@
 
 mod bed;
 mod floor;
+mod instructions;
 mod kernel;
 mod openvswitch;
 mod path;
 mod pktgen;
 mod sink;
+mod traffic;
 mod udp;
 mod vnet;
-
-use serde_json::json;
-
-use self::bed::Bed;
-use self::path::Path;
-
-/// What a host can put between its NIC and its containers.
-struct Row {
-    name: &'static str,
-    paths: &'static [Path],
-    build: fn() -> Bed,
-}
-
-use Path::{BesideTagged, BesideUntagged, ContainerToContainer, Dropped, FromDriver, Rx, Tx};
-
-const ROWS: &[Row] = &[
-    row("macvlan-on-vlan", EVERY, kernel::macvlan_on_vlan),
-    row("macvlan-untagged", CONTAINERS, kernel::macvlan_untagged),
-    row("ipvlan-on-vlan", CONTAINERS, kernel::ipvlan_on_vlan),
-    row("bridge", CONTAINERS, kernel::bridge),
-    row("openvswitch", CONTAINERS, openvswitch::access_ports),
-    row("vnet-netkit", EVERY, || {
-        vnet::attached("--endpoint-device netkit")
-    }),
-    row("vnet-veth", EVERY, || {
-        vnet::attached("--endpoint-device veth")
-    }),
-    row(
-        "macvlan-tags-in-frames",
-        DRIVER,
-        kernel::macvlan_with_tags_in_frames,
-    ),
-    row("vnet-xdp-filter", DRIVER, || vnet::attached(XDP_FILTER)),
-    row("floor-netkit", CONTAINERS, || floor::with_device("netkit")),
-    row("floor-veth", CONTAINERS, || floor::with_device("veth")),
-    row("no-program", BESIDE, kernel::nothing),
-    row("empty-program", BESIDE, floor::empty_program),
-];
-
-const CONTAINERS: &[Path] = &[Rx, Tx, ContainerToContainer];
-const DRIVER: &[Path] = &[FromDriver, Dropped];
-const BESIDE: &[Path] = &[BesideUntagged, BesideTagged];
-const EVERY: &[Path] = &[
-    Rx,
-    Tx,
-    ContainerToContainer,
-    FromDriver,
-    Dropped,
-    BesideUntagged,
-    BesideTagged,
-];
-
-const XDP_FILTER: &str = "--xdp filter --unknown-vlan drop --unknown-unicast drop";
-
-/// How many packets make a slope: so many, and twice as many.
-const PACKETS: u64 = 5_000;
-/// How many slopes make a figure, which is their median: now and then the kernel has work of its own to do.
-const SLOPES: usize = 11;
-
-const fn row(name: &'static str, paths: &'static [Path], build: fn() -> Bed) -> Row {
-    Row { name, paths, build }
-}
+mod wall;
 
 fn main() {
     // `cargo bench` says what it is; this is no bench for it to choose from.
-    for name in std::env::args()
+    let mut arguments = std::env::args()
         .skip(1)
-        .filter(|argument| argument != "--bench")
-    {
-        let row = ROWS.iter().find(|row| row.name == name);
-        measure(row.unwrap_or_else(|| panic!("there is no row {name}")));
-    }
-}
-
-fn measure(row: &Row) {
-    let bed = (row.build)();
-    for path in row.paths {
-        let sink = bed.sink(*path);
-        bed.check(*path, &sink);
-        let mut slopes = [(); SLOPES].map(|()| slope(*path, &bed));
-        slopes.sort_by(f64::total_cmp);
-        let instructions = slopes[SLOPES / 2];
-        let line = json!({"row": row.name, "path": path.name(), "instructions": instructions});
-        println!("{line}");
-    }
-}
-
-/// What one packet more takes; what it takes to begin and to end is not in it.
-fn slope(path: Path, bed: &Bed) -> f64 {
-    shrink_caches();
-    let [once, twice] = [1, 2].map(|times| path.nanoseconds(bed, times * PACKETS));
-    (twice as f64 - once as f64) / PACKETS as f64
-}
-
-/// Lets the kernel's object caches begin anew. Whether freeing a packet takes a short way or a long one depends on which
-/// other objects are free, and so on all that was done since the machine booted (mm/slub.c).
-fn shrink_caches() {
-    for cache in std::fs::read_dir("/sys/kernel/slab").unwrap() {
-        let shrink = cache.unwrap().path().join("shrink");
-        // One may go meanwhile.
-        let _ = std::fs::write(shrink, "1");
+        .filter(|argument| argument != "--bench");
+    match arguments.next().as_deref() {
+        Some("instructions") => arguments.for_each(|name| instructions::measure(&name)),
+        Some("wall") => wall::measure(),
+        other => panic!("{other:?}: expected `instructions` or `wall`"),
     }
 }

@@ -101,7 +101,7 @@ fn run(
     }
     let benchmark = benchmark.display().to_string();
     script.push_str(&format!(
-        "exec {} {}\n",
+        "exec {} instructions {}\n",
         vm::quote(&benchmark),
         rows.join(" ")
     ));

@@ -1,114 +1,119 @@
-//! Bars of figures, as SVG.
+//! Plots: bars of instructions, and ratios with their spread.
 
-use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::figures::Measured;
-use super::rows::CONTAINERS;
+use super::rows::{CONTAINERS, Row};
+use super::svg::{Anchor, Svg};
+use super::wall::{Comparison, Spread};
 
-const BAR: u32 = 14;
-const GAP: u32 = 4;
-const LABEL_WIDTH: u32 = 230;
-const BAR_WIDTH: u32 = 420;
-const FIGURE_WIDTH: u32 = 70;
-const MARGIN: u32 = 10;
-const LINE: u32 = 24;
+const MARGIN: f64 = 10.0;
+/// From one line of words to the next.
+const LINE: f64 = 24.0;
+/// How far a text's line is below the middle of its letters.
+const BASE: f64 = 4.0;
 const COLOURS: [&str; 3] = ["#1b6ca8", "#d1732a", "#4b8b3b"];
+const GREY: &str = "#999999";
+
+/// Of bars: one's height with the room below it, what is between groups, and how wide the parts of a line are.
+const BAR: f64 = 14.0;
+const BAR_GAP: f64 = 2.0;
+const GROUP_GAP: f64 = 8.0;
+const ROW_WIDTH: f64 = 230.0;
+const BARS_WIDTH: f64 = 420.0;
+const FIGURE_WIDTH: f64 = 70.0;
+/// From one word of the key to the next.
+const KEY_WIDTH: f64 = 130.0;
 
 /// The main table of one kernel: a file's name, and what is in it.
-pub fn datapath(measured: &Measured) -> (String, String) {
-    let rows: Vec<_> = measured
-        .machine
-        .rows
-        .iter()
-        .filter(|row| {
-            CONTAINERS
-                .iter()
-                .any(|path| measured.get(row.name, path.name).is_some())
-        })
-        .collect();
-    let all = rows
-        .iter()
-        .flat_map(|row| CONTAINERS.iter().map(move |path| (row, path)));
-    let largest = all
-        .filter_map(|(row, path)| measured.get(row.name, path.name))
-        .fold(1.0, f64::max);
-    let group = CONTAINERS.len() as u32 * BAR + 2 * GAP;
-    let top = 2 * MARGIN + 2 * LINE;
-    let height = top + rows.len() as u32 * group + MARGIN;
-    let width = 2 * MARGIN + LABEL_WIDTH + BAR_WIDTH + FIGURE_WIDTH;
-
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
-    );
-    let mut text = |x: u32, y: u32, anchor: &str, words: &str| {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>",
-            escape(words)
-        );
+pub fn datapath(measured: &Measured) -> (PathBuf, String) {
+    let figures = |row: &Row| {
+        CONTAINERS
+            .iter()
+            .map(|path| measured.get(row.name, path.name))
     };
-    text(
-        MARGIN,
-        MARGIN + 14,
-        "start",
-        &format!("Instructions per packet, Linux {}", measured.kernel),
+    let rows = measured.machine.rows.iter();
+    let rows: Vec<_> = rows
+        .filter(|row| figures(row).any(|it| it.is_some()))
+        .collect();
+    let all = rows.iter().flat_map(|row| figures(row)).flatten();
+    let largest = all.fold(1.0, f64::max);
+
+    let group = CONTAINERS.len() as f64 * BAR + GROUP_GAP;
+    let top = 2.0 * (MARGIN + LINE);
+    let left = MARGIN + ROW_WIDTH;
+    let width = left + BARS_WIDTH + FIGURE_WIDTH + MARGIN;
+    let mut svg = Svg::new(
+        width as u32,
+        (top + rows.len() as f64 * group + MARGIN) as u32,
     );
-    for (index, path) in CONTAINERS.iter().enumerate() {
-        text(
-            LABEL_WIDTH + 20 + 130 * index as u32,
-            MARGIN + LINE + 14,
-            "start",
+    let title = format!("Instructions per packet, Linux {}", measured.kernel);
+    svg.words((MARGIN, MARGIN + BAR), Anchor::Start, &title);
+    for ((index, path), colour) in (0..).zip(CONTAINERS).zip(COLOURS) {
+        let (x, y) = (left + KEY_WIDTH * f64::from(index), MARGIN + LINE);
+        svg.rectangle((x, y), (BAR - BAR_GAP, BAR - BAR_GAP), colour);
+        svg.words(
+            (x + BAR + BAR_GAP, y + BAR - BASE),
+            Anchor::Start,
             path.title,
         );
     }
-    for (index, row) in rows.iter().enumerate() {
-        let y = top + index as u32 * group;
-        text(MARGIN + LABEL_WIDTH - 8, y + group / 2, "end", row.title);
-        for (index, path) in CONTAINERS.iter().enumerate() {
-            if let Some(figure) = measured.get(row.name, path.name) {
-                let x = MARGIN + LABEL_WIDTH + length(figure, largest) + 4;
-                text(
-                    x,
-                    y + index as u32 * BAR + 11,
-                    "start",
-                    &format!("{figure:.0}"),
-                );
-            }
+    for (index, row) in (0..).zip(rows) {
+        let y = top + f64::from(index) * group;
+        let middle = y + (group - GROUP_GAP) / 2.0 + BASE;
+        svg.words((left - GROUP_GAP, middle), Anchor::End, row.title);
+        for ((bar, figure), colour) in (0..).zip(figures(row)).zip(COLOURS) {
+            let Some(figure) = figure else { continue };
+            let (y, length) = (y + f64::from(bar) * BAR, figure / largest * BARS_WIDTH);
+            svg.rectangle((left, y), (length, BAR - BAR_GAP), colour);
+            let words = format!("{figure:.0}");
+            svg.words(
+                (left + length + BASE, y + BAR - BASE),
+                Anchor::Start,
+                &words,
+            );
         }
     }
-    for (index, colour) in COLOURS.iter().enumerate() {
-        let x = LABEL_WIDTH + 4 + 130 * index as u32;
-        rectangle(&mut svg, x, MARGIN + LINE + 4, 12, 12, colour);
-        for (number, row) in rows.iter().enumerate() {
-            let Some(figure) = measured.get(row.name, CONTAINERS[index].name) else {
+    let name = format!("datapath-{}.svg", measured.machine.flavour.name);
+    (name.into(), svg.finish())
+}
+
+/// Of ratios: how wide their labels and the scale are, and what the scale shows.
+const LABEL_WIDTH: f64 = 430.0;
+const SCALE_WIDTH: f64 = 400.0;
+const SCALE: [f64; 2] = [0.5, 1.5];
+const STEPS: u32 = 4;
+
+/// The ratios of real traffic to macvlan's, each with its quartiles, and below it that of macvlan to itself.
+pub fn ratios(comparisons: &[(&Comparison, Option<&Comparison>)]) -> (PathBuf, String) {
+    let top = 2.0 * (MARGIN + LINE);
+    let left = MARGIN + LABEL_WIDTH;
+    let height = top + comparisons.len() as f64 * LINE + MARGIN;
+    let mut svg = Svg::new((left + SCALE_WIDTH + 2.0 * MARGIN) as u32, height as u32);
+    let title = "To macvlan's: vnet (above), and macvlan again (below); the median and the middle half of pairs";
+    svg.words((MARGIN, MARGIN + BAR), Anchor::Start, title);
+    let [least, most] = SCALE;
+    let x = |ratio: f64| left + (ratio.clamp(least, most) - least) / (most - least) * SCALE_WIDTH;
+    for step in 0..=STEPS {
+        let ratio = least + (most - least) * f64::from(step) / f64::from(STEPS);
+        let at = x(ratio);
+        svg.words((at, top - BASE), Anchor::Middle, &format!("{ratio}"));
+        svg.line((at, top), (at, height - MARGIN), GREY);
+    }
+    for (index, (vnet, again)) in (0..).zip(comparisons) {
+        let y = top + f64::from(index) * LINE + LINE / 2.0;
+        svg.words((left - GROUP_GAP, y + BASE), Anchor::End, &vnet.title());
+        let both = [(Some(*vnet), -BASE, COLOURS[0]), (*again, BASE, GREY)];
+        for (comparison, offset, colour) in both {
+            let Some(comparison) = comparison else {
                 continue;
             };
-            let y = top + number as u32 * group + index as u32 * BAR;
-            let x = MARGIN + LABEL_WIDTH;
-            rectangle(&mut svg, x, y, length(figure, largest), BAR - 2, colour);
+            let Spread { low, median, high } = comparison.ratio();
+            svg.line((x(low), y + offset), (x(high), y + offset), colour);
+            svg.circle((x(median), y + offset), BASE - 1.0, colour);
         }
     }
-    svg.push_str("</svg>\n");
-    (
-        format!("datapath-{}.svg", measured.machine.flavour.name),
-        svg,
-    )
-}
-
-fn length(figure: f64, largest: f64) -> u32 {
-    (figure / largest * f64::from(BAR_WIDTH)).round() as u32
-}
-
-fn rectangle(svg: &mut String, x: u32, y: u32, width: u32, height: u32, colour: &str) {
-    let _ = writeln!(
-        svg,
-        "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{colour}\"/>"
-    );
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
+    ("wall.svg".into(), svg.finish())
 }
 
 #[cfg(test)]
@@ -125,11 +130,10 @@ mod tests {
         );
         let measured = Measured::read(&MACHINES[0], "6.12", output).unwrap();
         let (name, svg) = datapath(&measured);
-        assert_eq!(name, "datapath-6.12.svg");
-        for width in [BAR_WIDTH, BAR_WIDTH / 2] {
-            let bar = format!("width=\"{width}\" height=\"{}\"", BAR - 2);
+        assert_eq!(name, PathBuf::from("datapath-6.12.svg"));
+        for width in [BARS_WIDTH, BARS_WIDTH / 2.0] {
+            let bar = format!("width=\"{width:.1}\" height=\"{:.1}\"", BAR - BAR_GAP);
             assert_eq!(svg.matches(&bar).count(), 1, "{svg}");
         }
-        assert_eq!(escape("a<b & c"), "a&lt;b &amp; c");
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::figures::Measured;
-use super::rows::{BESIDE, CONTAINERS, DRIVER, EMPTY_PROGRAM, Path, REFERENCE};
+use super::rows::{BESIDE, CONTAINERS, DRIVER, EMPTY_PROGRAM, Path, REFERENCE, Row};
+use super::table::Table;
 
 /// All figures, for programs.
 pub fn json(measured: &[Measured]) -> anyhow::Result<String> {
@@ -65,55 +66,20 @@ fn table(title: &str, measured: &Measured, paths: &[Path], compare: &Compare) ->
             Some(compared) => format!("{figure:.0} ({compared})"),
         },
     };
-    let rows: Vec<(&str, Vec<String>)> = measured
-        .machine
-        .rows
-        .iter()
-        .filter(|row| {
-            paths
-                .iter()
-                .any(|path| measured.get(row.name, path.name).is_some())
-        })
-        .map(|row| {
-            (
-                row.title,
-                paths.iter().map(|path| cell(row.name, path)).collect(),
-            )
-        })
-        .collect();
-    if rows.is_empty() {
-        return None;
-    }
     let mut head = vec![title];
     head.extend(paths.iter().map(|path| path.title));
-    let mut text = String::new();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|(title, cells)| match column {
-            0 => title.chars().count(),
-            _ => cells[column - 1].chars().count(),
-        });
-        cells
-            .chain([head[column].chars().count()])
-            .max()
-            .unwrap_or(0)
+    let mut table = Table::new(&head);
+    let is_measured = |row: &&Row| {
+        let mut figures = paths.iter().map(|path| measured.get(row.name, path.name));
+        figures.any(|figure| figure.is_some())
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let mut line = |cells: &[&str]| {
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:width$} ");
-        }
-        text.push_str("|\n");
-    };
-    line(&head);
-    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    line(&rule.iter().map(String::as_str).collect::<Vec<_>>());
-    for (title, cells) in &rows {
-        let mut all = vec![*title];
-        all.extend(cells.iter().map(String::as_str));
-        line(&all);
+    let mut rows = measured.machine.rows.iter().filter(is_measured).peekable();
+    rows.peek()?;
+    for row in rows {
+        let cells = paths.iter().map(|path| cell(row.name, path));
+        table.row([row.title.to_owned()].into_iter().chain(cells));
     }
-    text.push('\n');
-    Some(text)
+    Some(table.render())
 }
 
 #[cfg(test)]
