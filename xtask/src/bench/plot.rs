@@ -79,7 +79,7 @@ pub fn datapath(measured: &Measured) -> (PathBuf, String) {
 }
 
 /// Of ratios: how wide their labels and the scale are, and what the scale shows.
-const LABEL_WIDTH: f64 = 430.0;
+const LABEL_WIDTH: f64 = 470.0;
 const SCALE_WIDTH: f64 = 400.0;
 const SCALE: [f64; 2] = [0.5, 1.5];
 const STEPS: u32 = 4;
