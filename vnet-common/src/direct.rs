@@ -3,6 +3,10 @@
 //! An array's lookup is a few instructions in the program itself, where a hash map costs a hash and a call. So these tables
 //! stand before `fdb` and `endpoints`, which hold everybody. Of several endpoints whose row would be the same, one has it,
 //! and the row says that there are more to ask for.
+//!
+//! Programs read rows where they are while user space changes them. So a row is changed in steps: first nobody finds himself in
+//! it (`taken_out`, `in_change`) while what it led to stays, for programs that have just found it; it leads elsewhere only
+//! when none of these runs any more; and last it says who is in it.
 
 use crate::{DirectRow, FIRST_QINQ_SEGMENT, Mac};
 

@@ -15,11 +15,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use crate::build;
 use crate::setup::{self, Purpose};
+use crate::tools;
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -71,6 +72,10 @@ fn instructions(workspace: &Workspace, row: Option<&str>) -> anyhow::Result<File
 }
 
 fn by_the_wall(workspace: &Workspace) -> anyhow::Result<Files> {
+    ensure!(
+        tools::is_root(),
+        "making network namespaces needs root; run `cargo xtask bench --wall` as root"
+    );
     setup::setup(workspace, Purpose::Bench, false)?;
     build::everything(workspace)?;
     let comparisons = wall::measure(workspace)?;

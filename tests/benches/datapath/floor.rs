@@ -2,8 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
+use tests::link;
 use tests::raw_program::{self, AttachType, Instruction, ProgramType};
-use vnet_user::lab::{LabError, Netns};
+use vnet_user::lab::Netns;
 
 use crate::bed::{Bed, UPLINK, VLAN};
 use crate::{kernel, vnet};
@@ -65,13 +66,10 @@ fn attach(host: &Netns, program: &[Instruction], ifindex: i32, hook: AttachType)
 }
 
 fn index_of(netns: &Netns, device: &str) -> i32 {
-    let index = || {
-        nix::net::if_::if_nametoindex(device).map_err(|errno| LabError::Io {
-            what: format!("find {device}"),
-            source: errno.into(),
-        })
-    };
-    netns.run(index).unwrap() as i32
+    let index = link(netns, device)["ifindex"].as_u64();
+    index
+        .and_then(|index| index.try_into().ok())
+        .expect("a link has an index")
 }
 
 /// `bpf_skb_vlan_pop(skb); return bpf_redirect_peer(to, 0);`

@@ -68,10 +68,7 @@ const fn row(name: &'static str, paths: &'static [Path], build: fn() -> Bed) -> 
 /// Measures the row of this name.
 pub fn measure(name: &str) {
     let row = ROWS.iter().find(|row| row.name == name);
-    measure_row(row.unwrap_or_else(|| panic!("there is no row {name}")));
-}
-
-fn measure_row(row: &Row) {
+    let row = row.unwrap_or_else(|| panic!("there is no row {name}"));
     let bed = (row.build)();
     for path in row.paths {
         let sink = bed.sink(*path);
