@@ -59,6 +59,7 @@ const HARMLESS_BPF: &[u64] = &[
     18, // BPF_BTF_LOAD
     19, // BPF_BTF_GET_FD_BY_ID
     23, // BPF_BTF_GET_NEXT_ID
+    24, // BPF_MAP_LOOKUP_BATCH
     30, // BPF_LINK_GET_FD_BY_ID
     31, // BPF_LINK_GET_NEXT_ID
 ];

@@ -11,6 +11,7 @@ mod lab {
     mod accounts;
     mod announce;
     mod attach;
+    mod batch;
     mod beside;
     mod broadcast;
     mod concurrent;
@@ -28,6 +29,7 @@ mod lab {
     mod ipv6;
     mod large_groups;
     mod log;
+    mod many;
     mod mdns;
     mod modes;
     mod multicast;

@@ -1,6 +1,7 @@
 //! The command line: it translates, `control` does.
 
 mod attach;
+mod batch;
 mod endpoint;
 mod install;
 mod network;
@@ -8,6 +9,7 @@ mod output;
 mod serve;
 mod show;
 mod stats;
+mod together;
 mod xdp;
 
 use std::{
@@ -70,6 +72,8 @@ enum Command {
     /// Add, list, inspect and remove endpoints.
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
+    /// Run many commands from a file in one process, as `ip -batch` does.
+    Batch(batch::BatchArgs),
     /// Show who is where, on which VLAN, with counters.
     Show(show::ShowArgs),
     /// Count frames by segment, endpoint and reason, and what was lost behind vnet.
@@ -155,6 +159,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detach(args) => args.run(&dirs).await?,
         Command::Network(command) => command.run(&dirs).await?,
         Command::Endpoint(command) => command.run(&dirs).await?,
+        Command::Batch(args) => args.run(&dirs).await?,
         Command::Show(args) => args.run(&dirs).await?,
         Command::Stats(args) => args.run(&dirs).await?,
         Command::Serve(args) => args.run(&dirs).await?,

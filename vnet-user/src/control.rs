@@ -12,6 +12,8 @@ pub mod docker;
 pub mod endpoint;
 mod error;
 mod follow;
+mod grace_periods;
+mod host_links;
 pub mod log;
 pub mod network;
 mod nic;
@@ -26,7 +28,7 @@ pub mod xdp;
 
 use std::path::{Path, PathBuf};
 
-pub use error::ControlError;
+pub use error::{ControlError, RefusedTogether};
 
 use crate::{
     datapath::Pins,

@@ -10,6 +10,7 @@ pub mod maps;
 mod netkit;
 pub mod pins;
 pub mod replace;
+mod table;
 pub mod xdp;
 
 /// The loaded programs and their maps.

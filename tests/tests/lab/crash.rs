@@ -5,6 +5,9 @@
 
 mod remains;
 
+use std::{fs, io::Write as _};
+
+use tempfile::NamedTempFile;
 use tests::{
     attach_arguments, attach_xdp, clear_for_xdp, kill_at_each_change, link, mac_of, xdp_arguments,
     xdp_mode,
@@ -12,6 +15,7 @@ use tests::{
 use vnet_user::lab::{Mac, probe};
 
 use self::remains::{Lab, VICTIM, VICTIM_MAC};
+use super::many::{self, EXPEDITED};
 
 const NETWORK: &str = "--vlan 200 --subnet 192.168.200.0/24";
 /// Its endpoints have programs at the container's end too.
@@ -90,6 +94,32 @@ fn an_endpoint_add_that_is_killed_leaves_nothing_that_the_next_does_not_repair()
         assert_eq!(endpoints[0]["mac"], VICTIM_MAC);
         let id = endpoints[0]["id"].as_str().unwrap();
         lab.fixture.ok(&format!("endpoint remove {id}"));
+        ended
+    });
+    lab.fixture.ok("detach --iface enp0s8");
+    lab.check_gone();
+}
+
+#[test]
+fn a_batch_that_is_killed_leaves_whole_steps_and_a_kernel_that_takes_its_time() {
+    let mut lab = Lab::attached();
+    let mut file = NamedTempFile::new().unwrap();
+    let lines = many::lines(&mut lab.fixture);
+    file.write_all(lines.as_bytes()).unwrap();
+    let before = fs::read_to_string(EXPEDITED).unwrap();
+    kill_at_each_change("batch", |nth| {
+        let ended = lab.kill(&format!("batch {}", file.path().display()), nth);
+        assert_eq!(fs::read_to_string(EXPEDITED).unwrap(), before);
+        let shown = lab.fixture.show();
+        let count = |name: &str| shown["uplinks"][0][name].as_array().unwrap().len();
+        let steps = [(0, 0), (2, 0), (2, many::ENDPOINTS)];
+        assert!(
+            steps.contains(&(count("networks"), count("endpoints"))),
+            "{shown}"
+        );
+        for name in ["web", "beside"].iter().filter(|_| count("networks") > 0) {
+            lab.fixture.ok(&format!("network remove {name} --force"));
+        }
         ended
     });
     lab.fixture.ok("detach --iface enp0s8");

@@ -8,10 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     open,
     output::{self, Format},
+    together::{Failed, alone},
 };
 use crate::{
     control::{Dirs, Vnet, status::EndpointStatus},
-    model::{EndpointRequest, MacAddr, Traffic, endpoint::SourceChange},
+    model::{Endpoint, EndpointId, EndpointRequest, MacAddr, Traffic, endpoint::SourceChange},
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,12 +41,7 @@ pub enum EndpointCommand {
     Sources(SourcesArgs),
     /// Remove an endpoint, by its id or the beginning of it.
     #[command(after_help = "Example: vnet-user endpoint remove 3fa2")]
-    Remove {
-        /// The id.
-        id: String,
-        #[command(flatten)]
-        format: Format,
-    },
+    Remove(RemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +72,14 @@ pub struct AddArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The id.
+    id: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
 pub struct SourcesArgs {
     /// The endpoint, by its id or the beginning of it.
     id: String,
@@ -100,8 +104,9 @@ enum SourcesVerb {
 impl EndpointCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
-            Self::Add(args) => args.run(dirs).await,
-            Self::Sources(args) => args.run(dirs).await,
+            Self::Add(args) => alone(add(&mut *open(dirs).await?, vec![args]).await),
+            Self::Sources(args) => args.run(&mut *open(dirs).await?).await,
+            Self::Remove(args) => alone(remove(&mut *open(dirs).await?, vec![args]).await),
             Self::List { network, format } => {
                 let vnet = open(dirs).await?;
                 let endpoints = vnet.endpoint_status(network.as_deref())?;
@@ -120,13 +125,42 @@ impl EndpointCommand {
                 print_one(&endpoint);
                 Ok(())
             }
-            Self::Remove { id, format } => {
-                let mut vnet = open(dirs).await?;
-                let id = vnet.remove_endpoint(&id).await?;
-                format.print(&serde_json::json!({ "id": id }), || id.to_string())
-            }
         }
     }
+}
+
+/// Adds endpoints, as one change.
+pub async fn add(vnet: &mut Vnet, all: Vec<AddArgs>) -> Result<(), Failed> {
+    let formats: Vec<_> = all.iter().map(|args| args.format).collect();
+    let requests: Vec<_> = all.into_iter().map(AddArgs::request).collect();
+    let ids = vnet.add_endpoints(&requests).await?;
+    output::together(ids.iter().zip(formats), |(id, format)| match format.json {
+        true => output::to_json(&one(vnet, id.as_str())?),
+        false => Ok(added(id, vnet.endpoint(id.as_str())?.1)),
+    })?;
+    Ok(())
+}
+
+/// Removes endpoints, as one change.
+pub async fn remove(vnet: &mut Vnet, all: Vec<RemoveArgs>) -> Result<(), Failed> {
+    let requests: Vec<_> = all.iter().map(|args| args.id.clone()).collect();
+    let ids = vnet.remove_endpoints(&requests).await?;
+    output::together(ids.iter().zip(all), |(id, args)| match args.format.json {
+        true => output::to_json(&serde_json::json!({ "id": id })),
+        false => Ok(id.to_string()),
+    })?;
+    Ok(())
+}
+
+/// What is said of an endpoint that has just come.
+fn added(id: &EndpointId, endpoint: &Endpoint) -> String {
+    format!(
+        "{id} {} {} {} in {}",
+        endpoint.ifname,
+        endpoint.mac,
+        output::list(&endpoint.addresses),
+        endpoint.netns
+    )
 }
 
 /// The endpoint of an id, as it is reported.
@@ -139,7 +173,7 @@ fn one(vnet: &Vnet, id: &str) -> anyhow::Result<EndpointStatus> {
 }
 
 impl AddArgs {
-    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+    fn request(self) -> EndpointRequest {
         let Self {
             network,
             netns,
@@ -147,33 +181,21 @@ impl AddArgs {
             mac,
             sources,
             ifname,
-            format,
+            format: _,
         } = self;
-        let request = EndpointRequest {
+        EndpointRequest {
             network,
             addresses,
             mac,
             sources: sources.into_iter().collect(),
             netns,
             ifname,
-        };
-        let mut vnet = open(dirs).await?;
-        let id = vnet.add_endpoint(&request).await?;
-        let endpoint = one(&vnet, id.as_str())?;
-        format.print(&endpoint, || {
-            format!(
-                "{id} {} {} {} in {}",
-                endpoint.ifname,
-                endpoint.mac,
-                output::list(&endpoint.addresses),
-                endpoint.netns
-            )
-        })
+        }
     }
 }
 
 impl SourcesArgs {
-    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+    pub async fn run(self, vnet: &mut Vnet) -> anyhow::Result<()> {
         let Self {
             id,
             verb,
@@ -190,9 +212,8 @@ impl SourcesArgs {
             SourcesVerb::Set => SourceChange::Set(macs),
             SourcesVerb::Flush => SourceChange::Flush,
         };
-        let mut vnet = open(dirs).await?;
         let id = vnet.change_sources(&id, change).await?;
-        format.print(&one(&vnet, id.as_str())?, || id.to_string())
+        format.print(&one(vnet, id.as_str())?, || id.to_string())
     }
 }
 

@@ -2,21 +2,26 @@
 
 use std::net::IpAddr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use super::{
     open,
     output::{self, Format},
+    together::{Failed, alone},
 };
 use crate::{
     control::{Dirs, Vnet, status::NetworkStatus},
     model::{
-        EgressMap, Guard, IngressMap, Mode, Network, NetworkRequest, Parent, network::NetworkChange,
+        EgressMap, Guard, IngressMap, Mode, Network, NetworkRequest, Parent, Segment, VlanId,
+        network::NetworkChange, vlan::VlanRange,
     },
     options::NetworkOptions,
 };
+
+/// What stands for a VLAN's id in a network's name.
+const VLAN_IN_NAME: &str = "{vlan}";
 
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
@@ -41,15 +46,7 @@ pub enum NetworkCommand {
     Set(SetArgs),
     /// Remove a network without endpoints.
     #[command(after_help = "Example: vnet-user network remove web")]
-    Remove {
-        /// The network, by its name.
-        name: String,
-        /// Remove its endpoints too, and also a network that is Docker's.
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        format: Format,
-    },
+    Remove(RemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +61,9 @@ pub struct CreateArgs {
     /// `--outer-vlan 100 --vlan 60`. Neither makes an interface.
     #[arg(long)]
     parent: String,
+    /// A network for each VLAN of a range; in the name, {vlan} stands for the id.
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with = "vlan")]
+    vlans: Option<VlanRange>,
     #[command(flatten)]
     options: NetworkOptions,
     /// A subnet of the network; may be repeated.
@@ -72,6 +72,17 @@ pub struct CreateArgs {
     /// The default gateway, one of each family.
     #[arg(long = "gateway", value_name = "IP")]
     gateways: Vec<IpAddr>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The network, by its name.
+    name: String,
+    /// Remove its endpoints too, and also a network that is Docker's.
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -105,8 +116,9 @@ pub struct SetArgs {
 impl NetworkCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
-            Self::Create(args) => args.run(dirs).await,
-            Self::Set(args) => args.run(dirs).await,
+            Self::Create(args) => alone(create(&mut *open(dirs).await?, vec![args]).await),
+            Self::Set(args) => args.run(&mut *open(dirs).await?).await,
+            Self::Remove(args) => alone(remove(&mut *open(dirs).await?, vec![args]).await),
             Self::List { format } => {
                 let vnet = open(dirs).await?;
                 let networks = vnet.network_status();
@@ -125,20 +137,50 @@ impl NetworkCommand {
                 print_one(&network);
                 Ok(())
             }
-            Self::Remove {
-                name,
-                force,
-                format,
-            } => {
-                let mut vnet = open(dirs).await?;
-                match force {
-                    true => vnet.remove_network_with_endpoints(&name).await?,
-                    false => vnet.remove_network(&name).await?,
-                }
-                format.print(&serde_json::json!({ "name": name }), || name.clone())
-            }
         }
     }
+}
+
+/// Creates networks, as one change.
+pub async fn create(vnet: &mut Vnet, all: Vec<CreateArgs>) -> Result<(), Failed> {
+    let mut requests = Vec::new();
+    let mut whose = Vec::new();
+    let mut reports = Vec::new();
+    for (index, args) in all.into_iter().enumerate() {
+        let format = args.format;
+        for request in args.requests(vnet).await.map_err(Failed::at(index))? {
+            whose.push(index);
+            reports.push((request.name.clone(), format));
+            requests.push(request);
+        }
+    }
+    let created = vnet.create_networks(&requests).await;
+    created.map_err(|refused| Failed {
+        index: refused.index.map(|index| whose[index]),
+        error: refused.error.into(),
+    })?;
+    output::together(reports, |(name, format)| match format.json {
+        true => output::to_json(&one(vnet, &name)?),
+        false => Ok(name),
+    })?;
+    Ok(())
+}
+
+/// Removes networks, as one change.
+pub async fn remove(vnet: &mut Vnet, all: Vec<RemoveArgs>) -> Result<(), Failed> {
+    let names: Vec<_> = all.iter().map(|args| args.name.clone()).collect();
+    match names.as_slice() {
+        [name] if all.iter().any(|args| args.force) => {
+            let removed = vnet.remove_network_with_endpoints(name).await;
+            removed.map_err(Failed::at(0))?;
+        }
+        names => vnet.remove_networks(names).await?,
+    }
+    output::together(all, |args| match args.format.json {
+        true => output::to_json(&serde_json::json!({ "name": args.name })),
+        false => Ok(args.name),
+    })?;
+    Ok(())
 }
 
 /// The network of a name, as it is reported.
@@ -150,16 +192,17 @@ fn one(vnet: &Vnet, name: &str) -> anyhow::Result<NetworkStatus> {
 }
 
 impl CreateArgs {
-    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+    /// The network that is asked for, or one for each VLAN of a range.
+    async fn requests(self, vnet: &Vnet) -> anyhow::Result<Vec<NetworkRequest>> {
         let Self {
             name,
             parent,
+            vlans,
             options,
             subnets,
             gateways,
-            format,
+            format: _,
         } = self;
-        let mut vnet = open(dirs).await?;
         let attached = |name: &str| vnet.state().uplinks.contains_key(name);
         let mut parent = Parent::parse(&parent, options.segment(), attached)?;
         parent.uplink = vnet.uplink_name(&parent.uplink).await?;
@@ -168,17 +211,33 @@ impl CreateArgs {
             gateways,
             ..options.network(&parent)
         };
-        let request = NetworkRequest {
-            name: name.clone(),
-            network,
+        let Some(vlans) = vlans else {
+            return Ok(vec![NetworkRequest { name, network }]);
         };
-        vnet.create_network(request).await?;
-        format.print(&one(&vnet, &name)?, || name.clone())
+        if let Some(vlan) = network.segment.vlan {
+            bail!("VLAN {vlan} and --vlans {vlans}: one of them was expected");
+        }
+        if !name.contains(VLAN_IN_NAME) {
+            bail!(
+                "network name {name:?}: {VLAN_IN_NAME} was expected in it, for the ids of --vlans {vlans}"
+            );
+        }
+        let request = |vlan: VlanId| NetworkRequest {
+            name: name.replace(VLAN_IN_NAME, &vlan.to_string()),
+            network: Network {
+                segment: Segment {
+                    vlan: Some(vlan),
+                    ..network.segment
+                },
+                ..network.clone()
+            },
+        };
+        Ok(vlans.iter().map(request).collect())
     }
 }
 
 impl SetArgs {
-    async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
+    pub async fn run(self, vnet: &mut Vnet) -> anyhow::Result<()> {
         let Self {
             name,
             mode,
@@ -197,9 +256,8 @@ impl SetArgs {
             ingress_qos_map,
             egress_qos_map,
         };
-        let mut vnet = open(dirs).await?;
         vnet.change_network(&name, &change).await?;
-        format.print(&one(&vnet, &name)?, || name.clone())
+        format.print(&one(vnet, &name)?, || name.clone())
     }
 }
 

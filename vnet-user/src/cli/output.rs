@@ -29,7 +29,26 @@ impl Format {
 
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    println!("{}", to_json(value)?);
+    Ok(())
+}
+
+/// A value as JSON.
+pub fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+/// Prints the line, or the lines, of each item, in one piece.
+pub fn together<T>(
+    items: impl IntoIterator<Item = T>,
+    lines: impl Fn(T) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for item in items {
+        text.push_str(&lines(item)?);
+        text.push('\n');
+    }
+    print!("{text}");
     Ok(())
 }
 
@@ -84,15 +103,11 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// What is wrong with a command line's value, in one line: the value, and what was expected. The usage behind it would not
-/// say more.
+/// What is wrong with a command line, in one line: the value, and what was expected. The usage behind it would not say more.
 pub fn usage_error(text: &str) -> String {
-    let mut lines = text.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default();
-    match lines.find(|line| line.starts_with("[possible values")) {
-        Some(values) => format!("{first} {values}"),
-        None => first.to_owned(),
-    }
+    let lines = text.lines().map(str::trim);
+    let said: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    said.join(" ")
 }
 
 #[cfg(test)]

@@ -4,26 +4,27 @@ use std::{
     collections::{BTreeSet, hash_map::RandomState},
     hash::BuildHasher,
     net::IpAddr,
+    ops::Bound,
 };
 
-use super::{ControlError, Vnet, error::Failures};
+use super::{ControlError, RefusedTogether, Vnet, error::Failures, host_links::HostLinks};
 use crate::{
     datapath::attach::{self, HostSide},
     link::{Link, LinkError, Netlink, Netns, pair::PairSpec, sysctl},
     model::{
-        Endpoint, EndpointId, EndpointRequest, MacAddr, Network, Segment,
-        endpoint::{HostOnSegment, SourceChange, check_sources},
+        Endpoint, EndpointId, EndpointRequest, Places,
+        endpoint::{SourceChange, check_sources},
         state::{EndpointDevice, Hook, Phase},
     },
 };
 
 /// Where the container's end of a link is made.
-#[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
     /// In the container, with its addresses and routes.
-    Container(&'a Netns),
+    Container,
     /// In this namespace: Docker moves it, and gives it the rest.
-    Here(&'a Netns),
+    Here,
 }
 
 impl Vnet {
@@ -35,28 +36,74 @@ impl Vnet {
     /// When the request breaks a rule or the kernel refuses; then nothing is changed.
     pub async fn add_endpoint(
         &mut self,
+        request: EndpointRequest,
+    ) -> Result<EndpointId, ControlError> {
+        match self.add_endpoints(&[request]).await {
+            Ok(mut ids) => Ok(ids.remove(0)),
+            Err(refused) => Err(refused.error),
+        }
+    }
+
+    /// Adds endpoints, as one change. Returns their ids, in the order of the requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vnet::add_endpoint`].
+    pub async fn add_endpoints(
+        &mut self,
+        requests: &[EndpointRequest],
+    ) -> Result<Vec<EndpointId>, RefusedTogether> {
+        let mut ids = Vec::new();
+        let planned = self.plan_endpoints(requests, &mut ids).await;
+        if planned.is_err() {
+            for id in &ids {
+                self.state.endpoints.remove(id);
+            }
+        }
+        planned?;
+        self.save()?;
+        self.set_up_endpoints(&ids, Place::Container).await?;
+        Ok(ids)
+    }
+
+    /// Puts the endpoints into the state, as begun.
+    async fn plan_endpoints(
+        &mut self,
+        requests: &[EndpointRequest],
+        ids: &mut Vec<EndpointId>,
+    ) -> Result<(), RefusedTogether> {
+        let mut places = Places::of(&self.state);
+        let mut host = HostLinks::default();
+        for (index, request) in requests.iter().enumerate() {
+            let planned = self.plan_endpoint(request, &mut places, &mut host).await;
+            ids.push(planned.map_err(RefusedTogether::at(index))?);
+        }
+        Ok(())
+    }
+
+    async fn plan_endpoint(
+        &mut self,
         request: &EndpointRequest,
+        places: &mut Places,
+        host: &mut HostLinks,
     ) -> Result<EndpointId, ControlError> {
         let network = self.network(&request.network)?.clone();
         if self.state.docker.network_named(&request.network).is_some() {
             return Err(ControlError::DockersContainers(request.network.clone()));
         }
-        let link = self.uplink_link(&network.uplink).await?;
-        let random = random();
-        let seed = [random[0], random[1], random[2], random[3]];
-        let host = self.host_on_segment(&link, network.segment).await?;
-        let mut endpoint = request.plan(&self.state, &host, seed)?;
+        let link = host.uplink(self, &network.uplink).await?;
+        let [a, b, c, d, e, f, ..] = random();
+        let on_segment = host.on_segment(self, &link, network.segment).await?;
+        let planned = request.plan_among(&self.state, places, &on_segment, [a, b, c, d]);
+        let mut endpoint = planned?;
         let netns = Netns::open(&request.netns)?;
         self.check_container(&netns, &endpoint.ifname)?;
         endpoint.netns_id = Some(netns.id());
         endpoint.sizes = link.sizes.for_endpoint(&network);
 
-        let [a, b, c, d, e, f, ..] = random;
         let id = EndpointId::from_random([a, b, c, d, e, f]);
+        places.add_endpoint(&id, &endpoint, &network);
         self.state.endpoints.insert(id.clone(), endpoint);
-        self.save()?;
-        self.set_up_endpoint(&id, &network, Place::Container(&netns))
-            .await?;
         Ok(id)
     }
 
@@ -66,24 +113,49 @@ impl Vnet {
     ///
     /// When no endpoint, or more than one, has such an id.
     pub async fn remove_endpoint(&mut self, id: &str) -> Result<EndpointId, ControlError> {
-        let id = self.endpoint_id(id)?.clone();
-        let mut dockers = self.state.docker.endpoints.keys();
-        if dockers.any(|docker_id| docker_id.endpoint_id() == id) {
-            return Err(ControlError::DockersEndpoint(id));
+        match self.remove_endpoints(&[id.to_owned()]).await {
+            Ok(mut ids) => Ok(ids.remove(0)),
+            Err(refused) => Err(refused.error),
         }
-        if self.cleaned.contains(&id) {
-            // Its container took the link along, and `repair` has just done the rest.
-            return Ok(id);
-        }
-        self.take_endpoint(&id).await?;
-        Ok(id)
     }
 
-    /// Takes an endpoint away, which the next command completes should this one die.
-    pub(super) async fn take_endpoint(&mut self, id: &EndpointId) -> Result<(), ControlError> {
-        self.endpoint_mut(id)?.phase = Phase::Removing;
+    /// Removes endpoints, as one change. Returns the whole ids, in the order of the requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vnet::remove_endpoint`]; then none is removed.
+    pub async fn remove_endpoints(
+        &mut self,
+        requests: &[String],
+    ) -> Result<Vec<EndpointId>, RefusedTogether> {
+        let dockers = self.state.docker.endpoints.keys();
+        let dockers: BTreeSet<_> = dockers.map(|id| id.endpoint_id()).collect();
+        let mut ids = Vec::new();
+        for (index, request) in requests.iter().enumerate() {
+            let refused = RefusedTogether::at::<ControlError>;
+            let id = self.endpoint_id(request).map_err(refused(index))?.clone();
+            if dockers.contains(&id) {
+                return Err(refused(index)(ControlError::DockersEndpoint(id)));
+            }
+            if ids.contains(&id) {
+                return Err(refused(index)(ControlError::NoEndpoint(request.clone())));
+            }
+            ids.push(id);
+        }
+        // The container of one that was cleaned up took its link along, and `repair` has just done the rest.
+        let known = ids.iter().filter(|id| !self.cleaned.contains(id));
+        let known: Vec<_> = known.cloned().collect();
+        self.take_endpoints(&known).await?;
+        Ok(ids)
+    }
+
+    /// Takes endpoints away, which the next command completes should this one die.
+    pub(super) async fn take_endpoints(&mut self, ids: &[EndpointId]) -> Result<(), ControlError> {
+        for id in ids {
+            self.endpoint_mut(id)?.phase = Phase::Removing;
+        }
         self.save()?;
-        self.tear_down_endpoint(id).await
+        self.tear_down_endpoints(ids).await
     }
 
     /// An endpoint by its id or the beginning of it.
@@ -98,8 +170,15 @@ impl Vnet {
 
     /// Also of one that this very command has found gone and cleaned up.
     fn endpoint_id(&self, id: &str) -> Result<&EndpointId, ControlError> {
-        let known = self.state.endpoints.keys().chain(&self.cleaned);
-        let mut found = known.filter(|known| !id.is_empty() && known.as_str().starts_with(id));
+        let behind = self
+            .state
+            .endpoints
+            .range::<str, _>((Bound::Included(id), Bound::Unbounded));
+        let known = behind.map(|(known, _)| known);
+        let known = known.take_while(|known| known.as_str().starts_with(id));
+        let cleaned = self.cleaned.iter();
+        let cleaned = cleaned.filter(|known| known.as_str().starts_with(id));
+        let mut found = known.chain(cleaned).filter(|_| !id.is_empty());
         match (found.next(), found.count()) {
             (Some(endpoint), 0) => Ok(endpoint),
             (Some(_), more) => Err(ControlError::AmbiguousEndpoint {
@@ -125,7 +204,8 @@ impl Vnet {
         let id = id.clone();
         let sources = change.apply(&endpoint.sources);
         let network = endpoint.network.clone();
-        check_sources(&network, &sources, Some(&id), &self.state)?;
+        let places = Places::of(&self.state);
+        check_sources(&network, &sources, Some(&id), &self.state, &places)?;
         let uplink = self.network(&network)?.uplink.clone();
         self.endpoint_mut(&id)?.sources = sources;
         self.state.unsettled.insert(uplink.clone());
@@ -134,88 +214,167 @@ impl Vnet {
         Ok(id)
     }
 
-    /// Makes what the state has of an endpoint, or takes all of it back.
-    pub(super) async fn set_up_endpoint(
+    /// Makes what the state has of endpoints, or takes all of it back.
+    pub(super) async fn set_up_endpoints(
         &mut self,
-        id: &EndpointId,
-        network: &Network,
-        place: Place<'_>,
-    ) -> Result<(), ControlError> {
-        let result = self.try_set_up(id, network, place).await;
+        ids: &[EndpointId],
+        place: Place,
+    ) -> Result<(), RefusedTogether> {
+        self.hurry_for(ids.len())?;
+        let result = self.try_set_up(ids, place).await;
         if result.is_err() {
-            let undone = self.tear_down_endpoint(id).await;
+            let undone = self.tear_down_endpoints(ids).await;
             self.note(undone);
         }
+        let stopped = self.stop_hurrying();
+        self.note(stopped);
         result
     }
 
+    /// All of them take each step before one takes the next, so that maps and state are written once for all.
     async fn try_set_up(
         &mut self,
-        id: &EndpointId,
-        network: &Network,
-        place: Place<'_>,
-    ) -> Result<(), ControlError> {
-        let endpoint = self.endpoint_mut(id)?.clone();
-        let host_ifname = id.host_ifname();
+        ids: &[EndpointId],
+        place: Place,
+    ) -> Result<(), RefusedTogether> {
+        for (index, id) in ids.iter().enumerate() {
+            let made = self.make_link(id, place).await;
+            made.map_err(RefusedTogether::at(index))?;
+        }
+        self.save()?;
+        let uplinks = self.uplinks_of(ids)?;
+        let mut running = BTreeSet::new();
+        for uplink in &uplinks {
+            match self.uplink_link(uplink).await {
+                Ok(_) => _ = running.insert(uplink.as_str()),
+                Err(error) if error.is_not_running() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for (index, id) in ids.iter().enumerate() {
+            let started = self.start_endpoint(id, &running).await;
+            started.map_err(RefusedTogether::at(index))?;
+        }
+        self.settle_all(&uplinks).await?;
+        if place == Place::Here {
+            for id in ids {
+                self.endpoint_mut(id)?.phase = Phase::Handed;
+            }
+            return Ok(self.save()?);
+        }
+        for (index, id) in ids.iter().enumerate() {
+            let configured = self.configure_container(id).await;
+            configured.map_err(RefusedTogether::at(index))?;
+        }
+        self.save()?;
+        for uplink in &uplinks {
+            // Their ends are up now, as XDP needs them.
+            self.give_to_xdp(uplink).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes an endpoint's link, which carries nothing yet.
+    async fn make_link(&mut self, id: &EndpointId, place: Place) -> Result<(), ControlError> {
+        let (_, endpoint) = self.endpoint(id.as_str())?;
+        let uplink = &self.network(&endpoint.network)?.uplink;
         let netns = match place {
-            Place::Container(netns) | Place::Here(netns) => netns,
+            Place::Container => container(endpoint)?,
+            Place::Here => Netns::current()?,
         };
         let spec = PairSpec {
-            device: self.uplink(&network.uplink)?.endpoint_device,
-            host_ifname: &host_ifname,
+            device: self.uplink(uplink)?.endpoint_device,
+            host_ifname: &id.host_ifname(),
             ifname: &endpoint.ifname,
-            netns,
+            netns: &netns,
             mac: endpoint.mac.octets(),
             sizes: endpoint.sizes,
             alias: &format!("vnet {} {}", endpoint.network, endpoint.netns),
         };
         let host = self.netlink.create_pair(&spec).await?;
-        let endpoint = self.endpoint_mut(id)?;
-        endpoint.host_ifindex = host.index;
-        let endpoint = endpoint.clone();
-        self.save()?;
-
-        match self.uplink_link(&network.uplink).await {
-            Ok(_) => {
-                self.hook_endpoint(&network.uplink, id, &endpoint).await?;
-                self.netlink.set_up(host.index).await?;
-            }
-            // It gets its program with the uplink's, and its carrier after that.
-            Err(error) if error.is_not_running() => self.endpoint_mut(id)?.carrier_off = true,
-            Err(error) => return Err(error),
-        }
-        self.settle(&network.uplink).await?;
-        if let Place::Here(_) = place {
-            self.endpoint_mut(id)?.phase = Phase::Handed;
-            return self.save();
-        }
-        self.hook_container(&network.uplink, id).await?;
-        // Last: from here on the container speaks, and IPv6 asks whether its address is taken.
-        netns.run(|| configure(&endpoint, &network.gateways))?;
-        self.endpoint_mut(id)?.phase = Phase::Ready;
-        self.save()?;
-        // Its end is up now, as XDP needs it.
-        self.give_to_xdp(&network.uplink).await
+        self.endpoint_mut(id)?.host_ifindex = host.index;
+        Ok(())
     }
 
-    /// Takes an endpoint down to nothing, whatever of it is there. It stays known until all of it is gone.
-    pub(super) async fn tear_down_endpoint(&mut self, id: &EndpointId) -> Result<(), ControlError> {
-        let endpoint = self.endpoint_mut(id)?.clone();
-        let network = self.network(&endpoint.network)?.clone();
+    /// Gives the host side of an endpoint's link its program, and then brings it up.
+    async fn start_endpoint(
+        &mut self,
+        id: &EndpointId,
+        running: &BTreeSet<&str>,
+    ) -> Result<(), ControlError> {
+        let (_, endpoint) = self.endpoint(id.as_str())?;
+        let uplink = &self.network(&endpoint.network)?.uplink;
+        if !running.contains(uplink.as_str()) {
+            // It gets its program with the uplink's, and its carrier after that.
+            self.endpoint_mut(id)?.carrier_off = true;
+            return Ok(());
+        }
+        self.hook_endpoint(uplink, id, endpoint).await?;
+        Ok(self.netlink.set_up(endpoint.host_ifindex).await?)
+    }
+
+    /// Gives the container's end its programs, addresses and routes, and brings it up: last, since from here on the container
+    /// speaks, and IPv6 asks whether its address is taken.
+    async fn configure_container(&mut self, id: &EndpointId) -> Result<(), ControlError> {
+        let (_, endpoint) = self.endpoint(id.as_str())?;
+        let network = self.network(&endpoint.network)?;
+        let (uplink, gateways) = (network.uplink.clone(), network.gateways.clone());
+        self.hook_container(&uplink, id).await?;
+        let endpoint = self.endpoint_mut(id)?;
+        container(endpoint)?.run(|| configure(endpoint, &gateways))?;
+        endpoint.phase = Phase::Ready;
+        Ok(())
+    }
+
+    /// Takes endpoints down to nothing, whatever of them is there. Each stays known until all of it is gone.
+    pub(super) async fn tear_down_endpoints(
+        &mut self,
+        ids: &[EndpointId],
+    ) -> Result<(), ControlError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let uplinks = self.uplinks_of(ids)?;
+        let mut failures = Failures::default();
+        let mut gone = Vec::new();
+        failures.note(self.hurry_for(ids.len()));
+        for id in ids {
+            let taken = self.tear_down_link(id).await;
+            gone.extend(failures.note(taken).map(|()| id));
+        }
+        failures.note(self.stop_hurrying());
+        for uplink in &uplinks {
+            let retired = self.retire_counters(uplink, &gone);
+            self.note(retired);
+        }
+        for id in gone {
+            self.state.endpoints.remove(id);
+        }
+        self.state.unsettled.extend(uplinks.iter().cloned());
+        failures.note(self.save());
+        failures.note(self.settle_all(&uplinks).await);
+        failures.into_result()
+    }
+
+    async fn tear_down_link(&self, id: &EndpointId) -> Result<(), ControlError> {
+        let (_, endpoint) = self.endpoint(id.as_str())?;
         let host_ifname = id.host_ifname();
         let mut failures = Failures::default();
         // First: a link whose program is gone would hand the container's frames to the host's stack.
-        failures.note(self.delete_host_side(id, &endpoint).await);
-        let pins = self.pins(&network.uplink);
+        failures.note(self.delete_host_side(id, endpoint).await);
+        let pins = self.pins(&self.network(&endpoint.network)?.uplink);
         failures.note(pins.remove_link(&host_ifname));
         failures.note(pins.remove_container_links(&host_ifname));
-        failures.into_result()?;
-        let retired = self.retire_counters(id);
-        self.note(retired);
-        self.state.endpoints.remove(id);
-        self.state.unsettled.insert(network.uplink.clone());
-        self.save()?;
-        self.settle(&network.uplink).await
+        failures.into_result()
+    }
+
+    /// The uplinks that endpoints are on.
+    fn uplinks_of(&self, ids: &[EndpointId]) -> Result<BTreeSet<String>, ControlError> {
+        let uplink = |id: &EndpointId| {
+            let (_, endpoint) = self.endpoint(id.as_str())?;
+            Ok(self.network(&endpoint.network)?.uplink.clone())
+        };
+        ids.iter().map(uplink).collect()
     }
 
     /// The host side of an endpoint's link, by its index: somebody may have renamed it. Before there is an index, by its
@@ -320,38 +479,6 @@ impl Vnet {
         Ok(None)
     }
 
-    /// What the host has there: on the NIC, on the bridge that it is a port of, or on its own VLAN device.
-    pub(super) async fn host_on_segment(
-        &self,
-        link: &Link,
-        segment: Segment,
-    ) -> Result<HostOnSegment, ControlError> {
-        let mut on_segment = Vec::new();
-        match (segment.outer, segment.vlan) {
-            (None, None) => {
-                on_segment.push(link.index);
-                on_segment.extend(link.master);
-            }
-            (None, Some(vlan)) => {
-                let links = self.netlink.list().await?;
-                let is_its = |other: &&Link| {
-                    other.peer_index == Some(link.index) && other.vlan == Some(vlan.into())
-                };
-                on_segment.extend(links.iter().filter(is_its).map(|link| link.index));
-            }
-            // Two VLAN devices deep: not looked for.
-            (Some(_), _) => {}
-        }
-        let mut addresses = BTreeSet::new();
-        for index in on_segment {
-            addresses.extend(self.netlink.addresses(index).await?);
-        }
-        Ok(HostOnSegment {
-            mac: Some(MacAddr::try_from(link.mac)?),
-            addresses,
-        })
-    }
-
     /// A container's own namespace, without an interface of that name.
     fn check_container(&self, netns: &Netns, ifname: &str) -> Result<(), ControlError> {
         if netns.id() == self.netns {
@@ -371,6 +498,14 @@ impl Vnet {
     pub(super) fn endpoint_mut(&mut self, id: &EndpointId) -> Result<&mut Endpoint, ControlError> {
         let endpoint = self.state.endpoints.get_mut(id);
         endpoint.ok_or_else(|| ControlError::NoEndpoint(id.to_string()))
+    }
+}
+
+/// The namespace that an endpoint's container's end is in.
+fn container(endpoint: &Endpoint) -> Result<Netns, LinkError> {
+    match endpoint.netns_id {
+        Some(id) => Netns::find(&endpoint.netns, id),
+        None => Netns::open(&endpoint.netns),
     }
 }
 

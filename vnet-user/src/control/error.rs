@@ -137,6 +137,33 @@ pub enum ControlError {
     },
 }
 
+/// Of several requests that are one change, none was done.
+#[derive(Debug)]
+pub struct RefusedTogether {
+    /// Which of them was refused, if it was one.
+    pub index: Option<usize>,
+    pub error: ControlError,
+}
+
+impl RefusedTogether {
+    /// For the error of one of the requests.
+    pub(super) fn at<E: Into<ControlError>>(index: usize) -> impl FnOnce(E) -> Self {
+        move |error| Self {
+            index: Some(index),
+            error: error.into(),
+        }
+    }
+}
+
+impl<E: Into<ControlError>> From<E> for RefusedTogether {
+    fn from(error: E) -> Self {
+        Self {
+            index: None,
+            error: error.into(),
+        }
+    }
+}
+
 impl ControlError {
     /// True where an uplink's datapath is not there to be changed, which an attach makes up for.
     pub(super) fn is_not_running(&self) -> bool {

@@ -1,7 +1,12 @@
 //! Networks come and go.
 
-use super::{ControlError, Vnet};
-use crate::model::{Mode, Network, NetworkRequest, network::NetworkChange};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ControlError, RefusedTogether, Vnet};
+use crate::{
+    link::Link,
+    model::{EndpointId, Mode, Network, NetworkRequest, Places, network::NetworkChange},
+};
 
 impl Vnet {
     /// Creates a network on an attached uplink.
@@ -10,34 +15,81 @@ impl Vnet {
     ///
     /// When the uplink is not attached or the request breaks a rule; then nothing is changed.
     pub async fn create_network(&mut self, request: NetworkRequest) -> Result<(), ControlError> {
-        let uplink = request.network.uplink.clone();
-        let mut dockers = self.state.docker.networks.keys();
-        if let Some(owner) = dockers.find(|id| id.internal_ifnames().contains(&uplink))
-            && owner.short() != request.name
-        {
-            return Err(ControlError::PrivateUplink {
-                ifname: uplink,
-                network: owner.short().to_owned(),
-            });
-        }
-        if !self.state.uplinks.contains_key(&uplink) {
-            // A name that no interface has deserves that answer.
-            self.netlink.link(&uplink).await?;
-        }
-        let link = self.uplink_link(&uplink).await?;
-        let network = request.plan(&self.state, link.sizes.mtu)?;
-        let NetworkRequest { name, network: _ } = request;
-        self.state.networks.insert(name.clone(), network);
-        self.state.unsettled.insert(uplink.clone());
+        let created = self.create_networks(&[request]).await;
+        created.map_err(|refused| refused.error)
+    }
+
+    /// Creates networks, as one change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vnet::create_network`].
+    pub async fn create_networks(
+        &mut self,
+        requests: &[NetworkRequest],
+    ) -> Result<(), RefusedTogether> {
+        let before = self.state.networks.clone();
+        let uplinks = match self.plan_networks(requests).await {
+            Ok(uplinks) => uplinks,
+            Err(refused) => {
+                self.state.networks = before;
+                return Err(refused);
+            }
+        };
+        self.state.unsettled.extend(uplinks.iter().cloned());
         self.save()?;
-        let settled = self.settle(&uplink).await;
+        let settled = self.settle_all(&uplinks).await;
         if settled.is_err() {
-            // The uplink stays unsettled, so the next command takes the segment out again.
-            self.state.networks.remove(&name);
+            // The uplinks stay unsettled, so the next command takes the segments out again.
+            self.state.networks = before;
             let undone = self.save();
             self.note(undone);
         }
-        settled
+        Ok(settled?)
+    }
+
+    /// Puts the networks into the state. Returns the uplinks that they are on.
+    async fn plan_networks(
+        &mut self,
+        requests: &[NetworkRequest],
+    ) -> Result<BTreeSet<String>, RefusedTogether> {
+        let mut places = Places::of(&self.state);
+        let mut mtus = BTreeMap::new();
+        for (index, request) in requests.iter().enumerate() {
+            let refused = RefusedTogether::at::<ControlError>;
+            self.check_owner(request).map_err(refused(index))?;
+            let uplink = &request.network.uplink;
+            if !mtus.contains_key(uplink) {
+                let link = self.uplink_to_be(uplink).await.map_err(refused(index))?;
+                mtus.insert(uplink.clone(), link.sizes.mtu);
+            }
+            let planned = request.plan_among(&self.state, &places, mtus[uplink]);
+            let network = planned.map_err(RefusedTogether::at(index))?;
+            places.add_network(&request.name, &network);
+            self.state.networks.insert(request.name.clone(), network);
+        }
+        Ok(mtus.into_keys().collect())
+    }
+
+    /// An uplink of Docker's private networks is for those alone.
+    fn check_owner(&self, request: &NetworkRequest) -> Result<(), ControlError> {
+        let uplink = &request.network.uplink;
+        let mut dockers = self.state.docker.networks.keys();
+        match dockers.find(|id| id.internal_ifnames().contains(uplink)) {
+            Some(owner) if owner.short() != request.name => Err(ControlError::PrivateUplink {
+                ifname: uplink.clone(),
+                network: owner.short().to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn uplink_to_be(&self, uplink: &str) -> Result<Link, ControlError> {
+        if !self.state.uplinks.contains_key(uplink) {
+            // A name that no interface has deserves that answer.
+            self.netlink.link(uplink).await?;
+        }
+        self.uplink_link(uplink).await
     }
 
     /// Changes a living network, as far as the kernel's macvlan can.
@@ -71,11 +123,26 @@ impl Vnet {
     ///
     /// [`ControlError::NetworkInUse`] when it has some, [`ControlError::DockersNetwork`] when Docker made it.
     pub async fn remove_network(&mut self, name: &str) -> Result<(), ControlError> {
-        self.network(name)?;
-        match self.state.docker.network_named(name) {
-            Some(_) => Err(ControlError::DockersNetwork(name.to_owned())),
-            None => self.take_network(name).await,
+        let removed = self.remove_networks(&[name.to_owned()]).await;
+        removed.map_err(|refused| refused.error)
+    }
+
+    /// Removes networks without endpoints, as one change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vnet::remove_network`], and when one is named twice; then nothing is changed.
+    pub async fn remove_networks(&mut self, names: &[String]) -> Result<(), RefusedTogether> {
+        for (index, name) in names.iter().enumerate() {
+            let refused = RefusedTogether::at::<ControlError>;
+            self.network(name).map_err(refused(index))?;
+            let dockers = self.state.docker.network_named(name).is_some();
+            let error = ControlError::DockersNetwork;
+            if dockers {
+                return Err(refused(index)(error(name.clone())));
+            }
         }
+        self.take_networks(names).await
     }
 
     /// Removes a network with all of its endpoints, whosever it is.
@@ -89,36 +156,51 @@ impl Vnet {
             return self.delete_docker_network(&id).await;
         }
         let endpoints = self.state.endpoints_of(name);
-        for id in endpoints.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.take_endpoint(&id).await?;
-        }
+        let endpoints: Vec<_> = endpoints.map(|(id, _)| id.clone()).collect();
+        self.take_endpoints(&endpoints).await?;
         self.take_network(name).await
     }
 
     /// As [`Vnet::remove_network`], whosever it is.
     pub(super) async fn take_network(&mut self, name: &str) -> Result<(), ControlError> {
-        let uplink = self.network(name)?.uplink.clone();
-        let endpoints = self.state.endpoints_of(name);
-        let endpoints: Vec<_> = endpoints.map(|(id, _)| id.to_string()).collect();
-        if !endpoints.is_empty() {
-            return Err(ControlError::NetworkInUse {
-                network: name.to_owned(),
-                endpoints: endpoints.join(", "),
-            });
+        let taken = self.take_networks(&[name.to_owned()]).await;
+        taken.map_err(|refused| refused.error)
+    }
+
+    async fn take_networks(&mut self, names: &[String]) -> Result<(), RefusedTogether> {
+        let mut endpoints: BTreeMap<&str, Vec<&EndpointId>> = BTreeMap::new();
+        for (id, endpoint) in &self.state.endpoints {
+            endpoints.entry(&endpoint.network).or_default().push(id);
         }
-        let number = self.network(name)?.number;
-        self.state.networks.remove(name);
-        let shared = self
-            .state
-            .networks_on(&uplink)
-            .any(|(_, other)| other.number == number);
-        if let (false, Some(known)) = (shared, self.state.uplinks.get_mut(&uplink)) {
-            // A segment that comes later counts from zero.
-            known.retired.remove(&number);
+        for (index, name) in names.iter().enumerate() {
+            let refused = RefusedTogether::at::<ControlError>(index);
+            if let Some(ids) = endpoints.get(name.as_str()) {
+                let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+                return Err(refused(ControlError::NetworkInUse {
+                    network: name.clone(),
+                    endpoints: ids.join(", "),
+                }));
+            }
+            if names[..index].contains(name) {
+                return Err(refused(ControlError::NoNetwork(name.clone())));
+            }
         }
-        self.state.unsettled.insert(uplink.clone());
+        let removed = names
+            .iter()
+            .filter_map(|name| self.state.networks.remove(name));
+        let removed: BTreeSet<_> = removed.map(|it| (it.uplink, it.number)).collect();
+        let left = self.state.networks.values();
+        let left: BTreeSet<_> = left.map(|it| (it.uplink.clone(), it.number)).collect();
+        for (uplink, number) in removed.difference(&left) {
+            if let Some(known) = self.state.uplinks.get_mut(uplink) {
+                // A segment that comes later counts from zero.
+                known.retired.remove(number);
+            }
+        }
+        let uplinks: BTreeSet<_> = removed.into_iter().map(|(uplink, _)| uplink).collect();
+        self.state.unsettled.extend(uplinks.iter().cloned());
         self.save()?;
-        self.settle(&uplink).await
+        Ok(self.settle_all(&uplinks).await?)
     }
 
     /// A network by its name.

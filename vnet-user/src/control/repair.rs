@@ -14,22 +14,28 @@ impl Vnet {
     /// Undoes what was begun, completes what was to be removed, and follows what changed outside. What fails is a notice,
     /// and is tried again by the next command: a command that only looks must not fail for it.
     pub(super) async fn repair(&mut self) -> Result<(), ControlError> {
+        let stopped = self.stop_hurrying();
+        self.note(stopped);
         let links = self.netlink.list().await?;
         self.follow_names(&links);
-        for (id, left) in self.broken_endpoints(&links) {
-            let done = self.tear_down_endpoint(&id).await;
-            if self.note(done).is_none() {
-                continue;
-            }
-            if left {
-                // Docker may have given up saying so.
-                let kept = &mut self.state.docker.endpoints;
-                kept.retain(|docker_id, _| docker_id.endpoint_id() != id);
-                let saved = self.save();
-                self.note(saved);
-            }
-            self.cleaned.push(id);
+        let broken: BTreeMap<EndpointId, bool> = self.broken_endpoints(&links);
+        let ids: Vec<_> = broken.keys().cloned().collect();
+        let done = self.tear_down_endpoints(&ids).await;
+        self.note(done);
+        let cleaned = ids
+            .into_iter()
+            .filter(|id| !self.state.endpoints.contains_key(id));
+        let cleaned: Vec<_> = cleaned.collect();
+        // Docker may have given up saying that they are gone.
+        let left = |id: &EndpointId| broken.get(id) == Some(&true) && cleaned.contains(id);
+        let kept = &mut self.state.docker.endpoints;
+        let before = kept.len();
+        kept.retain(|docker_id, _| !left(&docker_id.endpoint_id()));
+        if self.state.docker.endpoints.len() != before {
+            let saved = self.save();
+            self.note(saved);
         }
+        self.cleaned.extend(cleaned);
         for uplink in self.broken_uplinks() {
             let done = self.undo_uplink(&uplink).await;
             self.note(done);
@@ -78,6 +84,17 @@ impl Vnet {
         self.save()
     }
 
+    /// The same for several uplinks, of which those behind one that fails stay unsettled.
+    pub(super) async fn settle_all<'a>(
+        &mut self,
+        uplinks: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), ControlError> {
+        for uplink in uplinks {
+            self.settle(uplink).await?;
+        }
+        Ok(())
+    }
+
     /// Links, maps and settings of another boot are gone; networks are what the user wants.
     pub(super) fn forget_other_boots(&mut self) -> Result<(), ControlError> {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
@@ -92,6 +109,7 @@ impl Vnet {
                 self.expect_dockers_uplinks();
                 // Namespaces have other numbers in each boot.
                 self.state.netns = None;
+                self.state.hurries = false;
             }
             self.state.boot_id = boot_id.to_owned();
         }
@@ -100,7 +118,7 @@ impl Vnet {
 
     /// Endpoints that are not whole: a killed command's, or, with true, those whose container is gone and took the link along,
     /// or that Docker has taken out of their container.
-    fn broken_endpoints(&self, links: &[Link]) -> Vec<(EndpointId, bool)> {
+    fn broken_endpoints(&self, links: &[Link]) -> BTreeMap<EndpointId, bool> {
         let host_sides = links.iter().filter(|link| link.is_endpoint_side());
         let there: BTreeMap<u32, &Link> = host_sides.map(|link| (link.index, link)).collect();
         let endpoints = self.state.endpoints.iter();

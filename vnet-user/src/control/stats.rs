@@ -137,23 +137,27 @@ impl Vnet {
     }
 
     /// Keeps what an endpoint counted, for its segment, before its counters go to another.
-    pub(super) fn retire_counters(&mut self, id: &EndpointId) -> Result<(), ControlError> {
-        let Some(endpoint) = self.state().endpoints.get(id) else {
+    pub(super) fn retire_counters(
+        &mut self,
+        uplink: &str,
+        ids: &[&EndpointId],
+    ) -> Result<(), ControlError> {
+        let Some(maps) = self.maps(uplink)? else {
             return Ok(());
         };
-        let network = self.network(&endpoint.network)?;
-        let (uplink, segment) = (network.uplink.clone(), network.number);
-        if endpoint.phase == Phase::Adding {
-            // Its number may still count for who had it before.
-            return Ok(());
-        }
-        if let Some(maps) = self.maps(&uplink)? {
+        for id in ids {
+            let Some(endpoint) = self.state.endpoints.get(*id) else {
+                continue;
+            };
+            let network = self.network(&endpoint.network)?;
+            // The number of one that was not made to the end may still count for who had it before.
+            if network.uplink != uplink || endpoint.phase == Phase::Adding {
+                continue;
+            }
+            let segment = network.number;
             let traffic = maps.counters(endpoint.number)?;
-            *self
-                .uplink_mut(&uplink)?
-                .retired
-                .entry(segment)
-                .or_default() += traffic;
+            let retired = &mut self.uplink_mut(uplink)?.retired;
+            *retired.entry(segment).or_default() += traffic;
         }
         Ok(())
     }

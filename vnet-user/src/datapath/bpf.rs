@@ -16,6 +16,7 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
@@ -73,7 +74,7 @@ struct LinkInfo {
     attach_type: u32,
 }
 
-/// `union bpf_attr` as `BPF_MAP_LOOKUP_BATCH` and `BPF_MAP_UPDATE_BATCH` read it.
+/// `union bpf_attr` as the commands on many rows of a map read it.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Batch {
@@ -112,14 +113,87 @@ pub(super) fn all_rows<T: bytemuck::Pod>(map: &OwnedFd, count: u32) -> io::Resul
 /// Sets all values of an array.
 pub(super) fn fill<T: bytemuck::Pod>(map: &OwnedFd, rows: &[T]) -> io::Result<()> {
     let keys: Vec<u32> = (0..).take(rows.len()).collect();
+    update(map, &keys, rows)
+}
+
+/// All keys and values of a hash map that nobody else writes.
+pub(super) fn all_pairs<K: bytemuck::Pod, V: bytemuck::Pod>(
+    map: &OwnedFd,
+) -> io::Result<Vec<(K, V)>> {
+    /// More than what one bucket holds, which the kernel does not give in pieces.
+    const AT_ONCE: usize = 4096;
+    let mut keys = vec![K::zeroed(); AT_ONCE];
+    let mut values = vec![V::zeroed(); AT_ONCE];
+    let mut pairs = Vec::new();
+    // A bucket's number (`__htab_map_lookup_and_delete_batch` in kernel/bpf/hashtab.c).
+    let mut next = 0_u32;
+    let next = std::ptr::from_mut(&mut next) as u64;
+    let mut from = 0;
+    loop {
+        let mut attr = Batch {
+            in_batch: from,
+            out_batch: next,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: AT_ONCE as u32,
+            map_fd: map.as_raw_fd() as u32,
+            elem_flags: 0,
+            flags: 0,
+        };
+        let read = bpf(BPF_MAP_LOOKUP_BATCH, &mut attr);
+        // What tells that nothing is behind these comes with the last of them.
+        let is_last = matches!(&read, Err(error) if error.raw_os_error() == Some(libc::ENOENT));
+        if !is_last {
+            read?;
+        }
+        let read = keys.iter().copied().zip(values.iter().copied());
+        pairs.extend(read.take(attr.count as usize));
+        if is_last {
+            return Ok(pairs);
+        }
+        from = next;
+    }
+}
+
+/// Sets the values of keys, as many of one as of the other.
+pub(super) fn update<K: bytemuck::Pod, V: bytemuck::Pod>(
+    map: &OwnedFd,
+    keys: &[K],
+    values: &[V],
+) -> io::Result<()> {
+    let count = keys.len().min(values.len());
+    if count == 0 {
+        return Ok(());
+    }
     let mut attr = Batch {
         keys: keys.as_ptr() as u64,
-        values: rows.as_ptr() as u64,
-        count: keys.len() as u32,
+        values: values.as_ptr() as u64,
+        count: count as u32,
         map_fd: map.as_raw_fd() as u32,
         ..bytemuck::Zeroable::zeroed()
     };
     bpf(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop)
+}
+
+/// Removes keys. Those that are not there are fine.
+pub(super) fn delete<K: bytemuck::Pod>(map: &OwnedFd, mut keys: &[K]) -> io::Result<()> {
+    while !keys.is_empty() {
+        let mut attr = Batch {
+            keys: keys.as_ptr() as u64,
+            count: keys.len() as u32,
+            map_fd: map.as_raw_fd() as u32,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        match bpf(BPF_MAP_DELETE_BATCH, &mut attr) {
+            Ok(_) => return Ok(()),
+            // It ends at the first that is not there, and says how many came before.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                keys = keys.get(attr.count as usize + 1..).unwrap_or_default();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Returns once no program is running that was when this was called: they run between `rcu_read_lock` and

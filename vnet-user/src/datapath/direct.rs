@@ -145,13 +145,12 @@ impl DirectSegments {
     pub fn reconcile(&mut self, wanted: &[u32]) -> Result<(), DatapathError> {
         let known: Vec<u32> = bpf::all_rows(&self.fd, self.map.len())
             .map_err(|error| DatapathError::io("read map direct_segments", error))?;
-        for (index, (known, wanted)) in (0..).zip(known.iter().zip(wanted)) {
-            if known != wanted {
-                let what = DatapathError::map(format!("set row {index} of map direct_segments"));
-                self.map.set(index, wanted, 0).map_err(what)?;
-            }
-        }
-        Ok(())
+        let rows = (0..).zip(known.iter().zip(wanted));
+        let changed = rows.filter(|(_, (known, wanted))| known != wanted);
+        let (indices, rows): (Vec<u32>, Vec<u32>) =
+            changed.map(|(at, (_, row))| (at, *row)).unzip();
+        bpf::update(&self.fd, &indices, &rows)
+            .map_err(|error| DatapathError::io("set rows of map direct_segments", error))
     }
 }
 

@@ -16,28 +16,29 @@ use super::{
     direct::{DirectSegments, DirectTable},
     error::DatapathError,
     pins::Pins,
+    table::Table,
 };
 use crate::model::{Rows, Traffic, xdp::HostRows};
 
 /// The maps of one uplink.
 pub struct Maps {
-    fdb: HashMap<MapData, FdbKey, Receiver>,
+    fdb: Table<FdbKey, Receiver>,
     direct_fdb: DirectTable,
     direct_senders: DirectTable,
     direct_segments: DirectSegments,
-    endpoints: HashMap<MapData, u32, Endpoint>,
-    segments: HashMap<MapData, SegmentKey, Segment>,
-    qinq: HashMap<MapData, QinqKey, QinqEntry>,
-    flood: HashMap<MapData, FloodKey, Receiver>,
-    sources: HashMap<MapData, SourceKey, Receiver>,
-    allowed_macs: HashMap<MapData, AllowedMacKey, u32>,
-    ingress_priorities: HashMap<MapData, IngressPriorityKey, u32>,
-    egress_priorities: HashMap<MapData, EgressPriorityKey, u32>,
+    endpoints: Table<u32, Endpoint>,
+    segments: Table<SegmentKey, Segment>,
+    qinq: Table<QinqKey, QinqEntry>,
+    flood: Table<FloodKey, Receiver>,
+    sources: Table<SourceKey, Receiver>,
+    allowed_macs: Table<AllowedMacKey, u32>,
+    ingress_priorities: Table<IngressPriorityKey, u32>,
+    egress_priorities: Table<EgressPriorityKey, u32>,
     queriers: HashMap<MapData, QuerierKey, Querier>,
     members: HashMap<MapData, MemberKey, Member>,
     reporters: HashMap<MapData, ReporterKey, Reporter>,
     known_vlans: Array<MapData, u64>,
-    host_macs: HashMap<MapData, HostMacKey, u32>,
+    host_macs: Table<HostMacKey, u32>,
     xdp_receivers: DevMapHash<MapData>,
     counters: PerCpuArray<MapData, Counters>,
     reasons: PerCpuArray<MapData, u64>,
@@ -51,23 +52,23 @@ impl Maps {
     /// When a pin is not there, or is another kind of map.
     pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
         Ok(Self {
-            fdb: open(pins, "fdb", Map::HashMap)?,
+            fdb: Table::open(pins, "fdb")?,
             direct_fdb: DirectTable::open(pins, "direct_fdb")?,
             direct_senders: DirectTable::open(pins, "direct_senders")?,
             direct_segments: DirectSegments::open(pins)?,
-            endpoints: open(pins, "endpoints", Map::HashMap)?,
-            segments: open(pins, "segments", Map::HashMap)?,
-            qinq: open(pins, "qinq", Map::HashMap)?,
-            flood: open(pins, "flood", Map::HashMap)?,
-            sources: open(pins, "sources", Map::HashMap)?,
-            allowed_macs: open(pins, "allowed_macs", Map::HashMap)?,
-            ingress_priorities: open(pins, "ingress_priorities", Map::HashMap)?,
-            egress_priorities: open(pins, "egress_priorities", Map::HashMap)?,
+            endpoints: Table::open(pins, "endpoints")?,
+            segments: Table::open(pins, "segments")?,
+            qinq: Table::open(pins, "qinq")?,
+            flood: Table::open(pins, "flood")?,
+            sources: Table::open(pins, "sources")?,
+            allowed_macs: Table::open(pins, "allowed_macs")?,
+            ingress_priorities: Table::open(pins, "ingress_priorities")?,
+            egress_priorities: Table::open(pins, "egress_priorities")?,
             queriers: open(pins, "queriers", Map::HashMap)?,
             members: open(pins, "members", Map::HashMap)?,
             reporters: open(pins, "reporters", Map::HashMap)?,
             known_vlans: open(pins, "known_vlans", Map::Array)?,
-            host_macs: open(pins, "host_macs", Map::HashMap)?,
+            host_macs: Table::open(pins, "host_macs")?,
             xdp_receivers: open(pins, "xdp_receivers", Map::DevMapHash)?,
             counters: open(pins, "counters", Map::PerCpuArray)?,
             reasons: open(pins, "reasons", Map::PerCpuArray)?,
@@ -98,35 +99,33 @@ impl Maps {
         self.direct_senders.remove_stale(&direct_senders)?;
         let allowed_macs: BTreeMap<_, u32> = allowed_macs.iter().map(|key| (*key, 1)).collect();
         self.remove_xdp_receivers(xdp_receivers)?;
-        let stale_fdb = remove_stale(&mut self.fdb, fdb, "fdb");
-        let stale_sources = remove_stale(&mut self.sources, sources, "sources");
+        let stale_fdb = self.fdb.remove_stale(fdb);
+        let stale_sources = self.sources.remove_stale(sources);
         stale_fdb.and(stale_sources)?;
 
         self.reset_new_counters(endpoints)?;
         self.forget_gone(rows)?;
-        insert_missing(&mut self.allowed_macs, &allowed_macs, "allowed_macs")?;
-        let (ingress, egress) = (&mut self.ingress_priorities, &mut self.egress_priorities);
-        insert_missing(ingress, ingress_priorities, "ingress_priorities")?;
-        insert_missing(egress, egress_priorities, "egress_priorities")?;
-        insert_missing(&mut self.endpoints, endpoints, "endpoints")?;
-        insert_missing(&mut self.flood, flood, "flood")?;
-        insert_missing(&mut self.segments, segments, "segments")?;
-        insert_missing(&mut self.qinq, qinq, "qinq")?;
-        insert_missing(&mut self.sources, sources, "sources")?;
-        insert_missing(&mut self.fdb, fdb, "fdb")?;
+        self.allowed_macs.insert_missing(&allowed_macs)?;
+        self.ingress_priorities.insert_missing(ingress_priorities)?;
+        self.egress_priorities.insert_missing(egress_priorities)?;
+        self.endpoints.insert_missing(endpoints)?;
+        self.flood.insert_missing(flood)?;
+        self.segments.insert_missing(segments)?;
+        self.qinq.insert_missing(qinq)?;
+        self.sources.insert_missing(sources)?;
+        self.fdb.insert_missing(fdb)?;
         self.direct_fdb.insert_missing(&direct_fdb)?;
         self.direct_senders.insert_missing(&direct_senders)?;
         self.direct_segments.reconcile(&rows.direct_segments())?;
         self.insert_xdp_receivers(xdp_receivers)?;
 
-        remove_stale(&mut self.qinq, qinq, "qinq")?;
-        remove_stale(&mut self.segments, segments, "segments")?;
-        remove_stale(&mut self.flood, flood, "flood")?;
-        remove_stale(&mut self.endpoints, endpoints, "endpoints")?;
-        let (ingress, egress) = (&mut self.ingress_priorities, &mut self.egress_priorities);
-        remove_stale(ingress, ingress_priorities, "ingress_priorities")?;
-        remove_stale(egress, egress_priorities, "egress_priorities")?;
-        remove_stale(&mut self.allowed_macs, &allowed_macs, "allowed_macs")
+        self.qinq.remove_stale(qinq)?;
+        self.segments.remove_stale(segments)?;
+        self.flood.remove_stale(flood)?;
+        self.endpoints.remove_stale(endpoints)?;
+        self.ingress_priorities.remove_stale(ingress_priorities)?;
+        self.egress_priorities.remove_stale(egress_priorities)?;
+        self.allowed_macs.remove_stale(&allowed_macs)
     }
 
     /// Brings what XDP knows of the host to what it must be. What it must spare comes before what it need not goes.
@@ -141,14 +140,14 @@ impl Maps {
         } = rows;
         let host_macs = host_macs.iter().map(|mac| (HostMacKey { mac: *mac }, 1));
         let host_macs: BTreeMap<_, u32> = host_macs.collect();
-        insert_missing(&mut self.host_macs, &host_macs, "host_macs")?;
+        self.host_macs.insert_missing(&host_macs)?;
         for (index, word) in (0..).zip(known_vlans) {
             let what = || DatapathError::map(format!("set word {index} of map known_vlans"));
             if self.known_vlans.get(&index, 0).map_err(what())? != *word {
                 self.known_vlans.set(index, *word, 0).map_err(what())?;
             }
         }
-        remove_stale(&mut self.host_macs, &host_macs, "host_macs")
+        self.host_macs.remove_stale(&host_macs)
     }
 
     /// Brings whom XDP may redirect to, and nothing else, to what it must be.
@@ -189,8 +188,9 @@ impl Maps {
         &mut self,
         wanted: &BTreeMap<u32, Endpoint>,
     ) -> Result<(), DatapathError> {
+        let known = self.endpoints.rows()?;
         for (ifindex, endpoint) in wanted {
-            if let Err(MapError::KeyNotFound) = self.endpoints.get(ifindex, 0) {
+            if !known.contains_key(ifindex) {
                 let number = endpoint.endpoint;
                 let zero = PerCpuValues::try_from(vec![Counters::default(); cpus()?]);
                 let zero = zero.map_err(|error| {
@@ -208,8 +208,9 @@ impl Maps {
     /// What was learnt of endpoints and segments that are gone, or are new with the number of one that is gone; and what
     /// has not been true for long.
     fn forget_gone(&mut self, rows: &Rows) -> Result<(), DatapathError> {
+        let known = self.endpoints.rows()?;
         let endpoints = rows.endpoints.iter();
-        let known = endpoints.filter(|(ifindex, _)| self.endpoints.get(ifindex, 0).is_ok());
+        let known = endpoints.filter(|(ifindex, _)| known.contains_key(ifindex));
         let known: BTreeSet<u16> = known.map(|(_, endpoint)| endpoint.endpoint).collect();
         let now = monotonic_ns()?;
         remove_if(&mut self.members, "members", |key, member| {
@@ -269,20 +270,6 @@ fn remove_if<K: Pod + Ord, V: Pod>(
     remove_keys(map, gone.map(|(key, _)| key), name)
 }
 
-/// Removes what is not wanted. What is gone already is fine.
-fn remove_stale<K: Pod + Ord, V: Pod>(
-    map: &mut HashMap<MapData, K, V>,
-    wanted: &BTreeMap<K, V>,
-    name: &str,
-) -> Result<(), DatapathError> {
-    let keys: BTreeSet<K> = map
-        .keys()
-        .collect::<Result<_, _>>()
-        .map_err(DatapathError::map(format!("list map {name}")))?;
-    let stale = keys.iter().filter(|key| !wanted.contains_key(key));
-    remove_keys(map, stale, name)
-}
-
 fn remove_keys<'a, K: Pod, V: Pod>(
     map: &mut HashMap<MapData, K, V>,
     keys: impl Iterator<Item = &'a K>,
@@ -305,22 +292,6 @@ fn is_removed(result: Result<(), MapError>, name: &str) -> Result<(), DatapathEr
         }
         Err(error) => Err(DatapathError::map(format!("remove from map {name}"))(error)),
     }
-}
-
-/// Inserts what is wanted and not there, or there with another value.
-fn insert_missing<K: Pod + Ord, V: Pod + PartialEq>(
-    map: &mut HashMap<MapData, K, V>,
-    wanted: &BTreeMap<K, V>,
-    name: &str,
-) -> Result<(), DatapathError> {
-    for (key, value) in wanted {
-        if map.get(key, 0).is_ok_and(|known| known == *value) {
-            continue;
-        }
-        map.insert(key, value, 0)
-            .map_err(DatapathError::map(format!("insert into map {name}")))?;
-    }
-    Ok(())
 }
 
 fn open<T: TryFrom<Map, Error = MapError>>(

@@ -1,13 +1,12 @@
 //! Which addresses an endpoint gets.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    endpoint::{EndpointError, EndpointRequest, HostOnSegment},
+    endpoint::{Endpoint, EndpointError, EndpointId, EndpointRequest, HostOnSegment},
     network::{Network, list},
-    state::State,
 };
 
 impl EndpointRequest {
@@ -15,11 +14,11 @@ impl EndpointRequest {
     pub(super) fn plan_addresses(
         &self,
         network: &Network,
-        state: &State,
+        neighbours: &[(&EndpointId, &Endpoint)],
         host: &HostOnSegment,
     ) -> Result<Vec<IpNet>, EndpointError> {
         if self.addresses.is_empty() {
-            let free = |subnet| self.lowest_free_address(subnet, network, state, host);
+            let free = |subnet| self.lowest_free_address(subnet, network, neighbours, host);
             return network.subnets.iter().map(free).collect();
         }
         let mut planned = Vec::new();
@@ -27,7 +26,7 @@ impl EndpointRequest {
             if self.addresses[..index].contains(&address) {
                 return Err(EndpointError::AddressTwice(address));
             }
-            planned.push(self.check_address(address, network, state, host)?);
+            planned.push(self.check_address(address, network, neighbours, host)?);
         }
         Ok(planned)
     }
@@ -36,7 +35,7 @@ impl EndpointRequest {
         &self,
         address: IpAddr,
         network: &Network,
-        state: &State,
+        neighbours: &[(&EndpointId, &Endpoint)],
         host: &HostOnSegment,
     ) -> Result<IpNet, EndpointError> {
         let Some(&subnet) = network.subnet_of(address) else {
@@ -62,13 +61,11 @@ impl EndpointRequest {
         if host.addresses.contains(&address) {
             return Err(EndpointError::AddressOfHost(address));
         }
-        if let Some((endpoint, _)) = state
-            .endpoints_in(&network.uplink, network.segment)
-            .find(|(_, endpoint)| endpoint.has_address(address))
-        {
+        let has_it = |(_, endpoint): &&(_, &Endpoint)| endpoint.has_address(address);
+        if let Some((endpoint, _)) = neighbours.iter().find(has_it) {
             return Err(EndpointError::AddressTaken {
                 address,
-                endpoint: endpoint.clone(),
+                endpoint: EndpointId::clone(endpoint),
             });
         }
         Ok(with_prefix(address, &subnet))
@@ -78,16 +75,18 @@ impl EndpointRequest {
         &self,
         subnet: &IpNet,
         network: &Network,
-        state: &State,
+        neighbours: &[(&EndpointId, &Endpoint)],
         host: &HostOnSegment,
     ) -> Result<IpNet, EndpointError> {
         // Every taken address can push the search on by one, the gateway's, the host's and the subnet's own too.
-        let taken: usize = state.endpoints.values().map(|e| e.addresses.len()).sum();
-        let limit = taken + network.gateways.len() + host.addresses.len() + 2;
+        let addresses = neighbours.iter().flat_map(|(_, it)| &it.addresses);
+        let taken: BTreeSet<IpAddr> = addresses.map(IpNet::addr).collect();
+        let limit = taken.len() + network.gateways.len() + host.addresses.len() + 2;
         subnet
             .hosts()
             .take(limit)
-            .find_map(|address| self.check_address(address, network, state, host).ok())
+            .filter(|address| !taken.contains(address))
+            .find_map(|address| self.check_address(address, network, neighbours, host).ok())
             .ok_or_else(|| EndpointError::SubnetFull {
                 subnet: *subnet,
                 network: self.network.clone(),

@@ -1,6 +1,7 @@
 //! Endpoints, and what makes a request for one acceptable.
 
 use std::{
+    borrow::Borrow,
     collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr},
@@ -16,6 +17,7 @@ use super::{
     mode::Mode,
     netns::NetnsId,
     network::Network,
+    places::Places,
     sizes::Sizes,
     state::{Phase, State},
 };
@@ -48,6 +50,13 @@ impl EndpointId {
     }
 
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// By the beginning of an id, those that it may mean are found side by side.
+impl Borrow<str> for EndpointId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -197,6 +206,21 @@ impl EndpointRequest {
         host: &HostOnSegment,
         random: [u8; 4],
     ) -> Result<Endpoint, EndpointError> {
+        self.plan_among(state, &Places::of(state), host, random)
+    }
+
+    /// The same with an index of the state, for many requests.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the request breaks.
+    pub fn plan_among(
+        &self,
+        state: &State,
+        places: &Places,
+        host: &HostOnSegment,
+        random: [u8; 4],
+    ) -> Result<Endpoint, EndpointError> {
         let Self {
             network: name,
             addresses: _,
@@ -210,34 +234,30 @@ impl EndpointRequest {
             .get(name)
             .ok_or_else(|| EndpointError::NoNetwork(name.clone()))?;
         check_ifname(ifname)?;
-        check_sources(name, sources, None, state)?;
+        check_sources(name, sources, None, state, places)?;
+        // Who is on the segment of a passthru network is in it.
         if let (Mode::Passthru, Some((endpoint, _))) =
-            (network.mode, state.endpoints_of(name).next())
+            (network.mode, places.endpoints(state, network).next())
         {
             return Err(EndpointError::PassthruTaken {
                 network: name.clone(),
                 endpoint: endpoint.clone(),
             });
         }
-        let addresses = self.plan_addresses(network, state, host)?;
-        let mac = self.mac(network, &addresses, state, host.mac, random)?;
-        let numbers = state.endpoints_on(&network.uplink).map(|(_, e)| e.number);
-        let number = lowest_free(numbers);
-        if usize::from(number) >= MAX_ENDPOINTS {
-            return Err(EndpointError::UplinkFull {
-                uplink: network.uplink.clone(),
-                max: MAX_ENDPOINTS,
-            });
-        }
-        let segment = state.endpoints_in(&network.uplink, network.segment);
-        let flood_slot = lowest_free(segment.map(|(_, e)| e.flood_slot));
-        if usize::from(flood_slot) >= MAX_FLOOD_SLOTS {
-            return Err(EndpointError::SegmentFull {
-                uplink: network.uplink.clone(),
-                segment: network.segment.to_string(),
-                max: MAX_FLOOD_SLOTS,
-            });
-        }
+        let neighbours: Vec<_> = places.endpoints(state, network).collect();
+        let addresses = self.plan_addresses(network, &neighbours, host)?;
+        let mac = self.mac(network, &addresses, &neighbours, host.mac, random)?;
+        let number = places.free_number(&network.uplink);
+        let number = number.ok_or_else(|| EndpointError::UplinkFull {
+            uplink: network.uplink.clone(),
+            max: MAX_ENDPOINTS,
+        })?;
+        let flood_slot = places.free_flood_slot(network);
+        let flood_slot = flood_slot.ok_or_else(|| EndpointError::SegmentFull {
+            uplink: network.uplink.clone(),
+            segment: network.segment.to_string(),
+            max: MAX_FLOOD_SLOTS,
+        })?;
         Ok(Endpoint {
             phase: Phase::Adding,
             network: name.clone(),
@@ -264,7 +284,7 @@ impl EndpointRequest {
         &self,
         network: &Network,
         addresses: &[IpNet],
-        state: &State,
+        neighbours: &[(&EndpointId, &Endpoint)],
         uplink_mac: Option<MacAddr>,
         random: [u8; 4],
     ) -> Result<MacAddr, EndpointError> {
@@ -286,13 +306,10 @@ impl EndpointRequest {
                 uplink: network.uplink.clone(),
             });
         }
-        match state
-            .endpoints_in(&network.uplink, network.segment)
-            .find(|(_, endpoint)| endpoint.mac == mac)
-        {
+        match neighbours.iter().find(|(_, endpoint)| endpoint.mac == mac) {
             Some((endpoint, _)) => Err(EndpointError::MacTaken {
                 mac,
-                endpoint: endpoint.clone(),
+                endpoint: EndpointId::clone(endpoint),
                 segment: network.segment.to_string(),
             }),
             None => Ok(mac),
@@ -346,6 +363,7 @@ pub fn check_sources(
     sources: &BTreeSet<MacAddr>,
     own: Option<&EndpointId>,
     state: &State,
+    places: &Places,
 ) -> Result<(), EndpointError> {
     let Some(network) = state.networks.get(name) else {
         return Err(EndpointError::NoNetwork(name.to_owned()));
@@ -357,8 +375,8 @@ pub fn check_sources(
         });
     }
     for mac in sources {
-        let others = state
-            .endpoints_in(&network.uplink, network.segment)
+        let others = places
+            .endpoints(state, network)
             .filter(|(id, endpoint)| Some(*id) != own && endpoint.sources.contains(mac));
         if others.count() >= MAX_SOURCE_SLOTS {
             return Err(EndpointError::TooManyListeners {
@@ -384,13 +402,6 @@ fn check_ifname(name: &str) -> Result<(), EndpointError> {
         return Err(EndpointError::Ifname(name.to_owned()));
     }
     Ok(())
-}
-
-fn lowest_free(used: impl Iterator<Item = u16>) -> u16 {
-    let used: BTreeSet<u16> = used.collect();
-    (0..=u16::MAX)
-        .find(|number| !used.contains(number))
-        .unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use vnet_common::{FIRST_QINQ_SEGMENT, MAX_QINQ_SEGMENTS};
+use vnet_common::MAX_QINQ_SEGMENTS;
 
 use super::{
     address::not_a_host,
     mac::MacAddr,
     mode::{Guard, Mode},
+    places::Places,
     priority::{EgressMap, IngressMap},
     segment::Segment,
     state::State,
@@ -28,21 +29,24 @@ pub struct Network {
     pub mode: Mode,
     pub guard: Guard,
     /// Addresses that every endpoint may send from beside its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allowed_macs: BTreeSet<MacAddr>,
     /// In source mode: what an endpoint hears goes nowhere else.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_off")]
     pub nodst: bool,
     /// Multicast goes only to who asked for it, while a querier is heard.
     #[serde(default = "on")]
     pub multicast_snooping: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "IngressMap::is_empty")]
     pub ingress_qos_map: IngressMap,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "EgressMap::is_empty")]
     pub egress_qos_map: EgressMap,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<IpAddr>,
     /// Bytes; `None` follows the uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
 }
 
@@ -145,36 +149,52 @@ impl NetworkRequest {
     ///
     /// The first rule that the request breaks.
     pub fn plan(&self, state: &State, uplink_mtu: u32) -> Result<Network, NetworkError> {
-        self.validate(state, uplink_mtu)?;
+        self.plan_among(state, &Places::of(state), uplink_mtu)
+    }
+
+    /// The same with an index of the state, for many requests.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the request breaks.
+    pub fn plan_among(
+        &self,
+        state: &State,
+        places: &Places,
+        uplink_mtu: u32,
+    ) -> Result<Network, NetworkError> {
+        self.validate(state, places, uplink_mtu)?;
         Ok(Network {
-            number: self.segment_number(state)?,
+            number: self.segment_number(state, places)?,
             ..self.network.clone()
         })
     }
 
     /// A single tag's segment has the VLAN id for a number, so that programs need no map to find it.
-    fn segment_number(&self, state: &State) -> Result<u16, NetworkError> {
+    fn segment_number(&self, state: &State, places: &Places) -> Result<u16, NetworkError> {
         let Network {
             uplink, segment, ..
         } = &self.network;
         if segment.outer.is_none() {
             return Ok(segment.vlan.map_or(vnet_common::UNTAGGED, u16::from));
         }
-        let mut networks = state.networks_on(uplink);
-        if let Some((_, same)) = networks.find(|(_, other)| other.segment == *segment) {
+        if let Some((_, same)) = places.networks(state, uplink, *segment).next() {
             return Ok(same.number);
         }
-        let used: BTreeSet<u16> = state.networks_on(uplink).map(|(_, n)| n.number).collect();
-        (FIRST_QINQ_SEGMENT..)
-            .take(MAX_QINQ_SEGMENTS)
-            .find(|number| !used.contains(number))
+        places
+            .free_segment_number(uplink)
             .ok_or_else(|| NetworkError::TooManySegments {
                 uplink: uplink.clone(),
                 max: MAX_QINQ_SEGMENTS,
             })
     }
 
-    fn validate(&self, state: &State, uplink_mtu: u32) -> Result<(), NetworkError> {
+    fn validate(
+        &self,
+        state: &State,
+        places: &Places,
+        uplink_mtu: u32,
+    ) -> Result<(), NetworkError> {
         let Self { name, network } = self;
         check_name(name)?;
         if state.networks.contains_key(name) {
@@ -199,10 +219,10 @@ impl NetworkRequest {
                     other: *other,
                 });
             }
-            self.check_overlap(subnet, state)?;
+            self.check_overlap(subnet, state, places)?;
         }
         self.check_gateways()?;
-        self.check_segment(state)?;
+        self.check_segment(state, places)?;
         network.check_options()?;
         let has_ipv6 = network.subnets.iter().any(|subnet| subnet.addr().is_ipv6());
         let min = if has_ipv6 { MIN_MTU_IPV6 } else { MIN_MTU };
@@ -217,7 +237,7 @@ impl NetworkRequest {
     }
 
     /// Networks of different modes may share a segment, but passthru shares with nobody (`macvlan_common_newlink`).
-    fn check_segment(&self, state: &State) -> Result<(), NetworkError> {
+    fn check_segment(&self, state: &State, places: &Places) -> Result<(), NetworkError> {
         let Network {
             uplink,
             segment,
@@ -228,8 +248,8 @@ impl NetworkRequest {
             return Err(NetworkError::OuterAlone(outer.vlan));
         }
         let passthru = |other: Mode| other == Mode::Passthru || *mode == Mode::Passthru;
-        let mut networks = state.networks_on(uplink);
-        match networks.find(|(_, other)| other.segment == *segment && passthru(other.mode)) {
+        let mut networks = places.networks(state, uplink, *segment);
+        match networks.find(|(_, other)| passthru(other.mode)) {
             Some((other, _)) => Err(NetworkError::SegmentShared {
                 other: other.clone(),
                 uplink: uplink.clone(),
@@ -239,14 +259,16 @@ impl NetworkRequest {
         }
     }
 
-    fn check_overlap(&self, subnet: &IpNet, state: &State) -> Result<(), NetworkError> {
+    fn check_overlap(
+        &self,
+        subnet: &IpNet,
+        state: &State,
+        places: &Places,
+    ) -> Result<(), NetworkError> {
         let Network {
             uplink, segment, ..
         } = &self.network;
-        for (name, existing) in state.networks_on(uplink) {
-            if existing.segment != *segment {
-                continue;
-            }
+        for (name, existing) in places.networks(state, uplink, *segment) {
             if let Some(other) = existing.subnets.iter().find(|other| overlap(other, subnet)) {
                 return Err(NetworkError::Overlap {
                     subnet: *subnet,
@@ -380,6 +402,10 @@ impl Network {
     pub fn subnet_of(&self, address: IpAddr) -> Option<&IpNet> {
         self.subnets.iter().find(|subnet| subnet.contains(&address))
     }
+}
+
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 fn on() -> bool {

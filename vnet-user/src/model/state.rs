@@ -40,10 +40,13 @@ pub struct State {
     /// Uplinks whose maps and NIC may not yet match the networks and endpoints above.
     #[serde(default)]
     pub unsettled: BTreeSet<String>,
+    /// vnet lets the kernel hurry with grace periods (`/sys/kernel/rcu_expedited`), and so ends it.
+    #[serde(default)]
+    pub hurries: bool,
 }
 
 /// The format of the state that this vnet writes. One more for each change that an older one would read wrongly.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 impl Default for State {
     fn default() -> Self {
@@ -56,6 +59,7 @@ impl Default for State {
             endpoints: BTreeMap::new(),
             docker: Docker::default(),
             unsettled: BTreeSet::new(),
+            hurries: false,
         }
     }
 }

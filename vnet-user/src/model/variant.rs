@@ -6,6 +6,7 @@ use vnet_common::crowd::ROUND_SLOTS;
 
 use super::{
     mode::Mode,
+    network::Network,
     state::State,
     xdp::{Delivery, Unknown},
 };
@@ -61,7 +62,8 @@ impl Variant {
         !(qinq || source_mode || priorities)
     }
 
-    /// What an uplink and the networks on it need.
+    /// What an uplink and the networks on it need. Where there is none yet, what the most likely one will need: so that it comes
+    /// without a change of programs.
     pub fn wanted(state: &State, uplink: &str) -> Self {
         let mut wanted = Self::default();
         if let Some(xdp) = state.uplinks.get(uplink).and_then(|it| it.xdp.as_ref()) {
@@ -70,7 +72,10 @@ impl Variant {
             wanted.xdp_drops_unknown_unicast = xdp.request.unknown_unicast == Unknown::Drop;
             wanted.xdp_redirects = xdp.request.delivery == Delivery::Redirect;
         }
-        for (_, network) in state.networks_on(uplink) {
+        let likely = Network::on(uplink);
+        let mut networks = state.networks_on(uplink).map(|(_, network)| network);
+        let first = networks.next().unwrap_or(&likely);
+        for network in [first].into_iter().chain(networks) {
             wanted.qinq |= network.segment.outer.is_some();
             wanted.source_mode |= network.mode == Mode::Source;
             wanted.priorities |= network.maps_priorities();

@@ -50,9 +50,58 @@ impl fmt::Display for VlanId {
     }
 }
 
+/// VLAN ids side by side, the first and the last included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanRange {
+    first: VlanId,
+    last: VlanId,
+}
+
+/// Not a range of VLAN ids.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("VLAN range {0:?} is not two numbers from 1 to 4094 such as 100-199, the lower one first")]
+pub struct VlanRangeError(String);
+
+impl FromStr for VlanRange {
+    type Err = VlanRangeError;
+
+    fn from_str(text: &str) -> Result<Self, VlanRangeError> {
+        let parse = || {
+            let (first, last) = text.split_once('-')?;
+            let (first, last): (VlanId, VlanId) = (first.parse().ok()?, last.parse().ok()?);
+            (first.0 <= last.0).then_some(Self { first, last })
+        };
+        parse().ok_or_else(|| VlanRangeError(text.to_owned()))
+    }
+}
+
+impl VlanRange {
+    /// Its ids in order.
+    pub fn iter(self) -> impl Iterator<Item = VlanId> {
+        (self.first.0..=self.last.0).map(VlanId)
+    }
+}
+
+impl fmt::Display for VlanRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last } = self;
+        write!(f, "{first}-{last}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_has_its_lower_end_first() {
+        let ids = |text: &str| text.parse::<VlanRange>().map(|range| range.iter().count());
+        assert_eq!(ids("1-4094"), Ok(4094));
+        assert_eq!(ids("7-7"), Ok(1));
+        for bad in ["", "7", "-7", "7-", "8-7", "0-7", "1-4095", "1-2-3", "a-b"] {
+            assert_eq!(ids(bad), Err(VlanRangeError(bad.to_owned())));
+        }
+    }
 
     #[test]
     fn only_1_to_4094() {

@@ -6,6 +6,7 @@ use crate::{
     control::{
         ControlError, Vnet,
         endpoint::{Place, random},
+        host_links::HostLinks,
     },
     link::{Link, Netns},
     model::{
@@ -106,9 +107,8 @@ impl Vnet {
         endpoint.sizes = sizes.for_endpoint(&network);
         self.state.endpoints.insert(endpoint_id.clone(), endpoint);
         self.save()?;
-        let here = Netns::current()?;
-        self.set_up_endpoint(&endpoint_id, &network, Place::Here(&here))
-            .await?;
+        let made = self.set_up_endpoints(std::slice::from_ref(&endpoint_id), Place::Here);
+        made.await.map_err(|refused| refused.error)?;
         let record = self.state.docker.networks.get(&known.network);
         let gateway = |is: fn(&IpAddr) -> bool| record?.gateway(&known.addresses, is);
         Ok(Joined {
@@ -129,7 +129,7 @@ impl Vnet {
         }
         let id = id.endpoint_id();
         match self.state.endpoints.contains_key(&id) {
-            true => self.take_endpoint(&id).await,
+            true => self.take_endpoints(&[id]).await,
             false => Ok(()),
         }
     }
@@ -166,7 +166,11 @@ impl Vnet {
         network: &Network,
     ) -> Result<HostOnSegment, ControlError> {
         match uplink {
-            Some(link) => self.host_on_segment(link, network.segment).await,
+            Some(link) => {
+                HostLinks::default()
+                    .on_segment(self, link, network.segment)
+                    .await
+            }
             None => Ok(HostOnSegment::default()),
         }
     }

@@ -26,7 +26,11 @@ fn state() -> State {
 
 #[test]
 fn an_overlap_matters_on_the_same_segment_only() {
-    let check = |vlan, subnet| request("db", vlan, &[subnet], &[]).validate(&state(), 1500);
+    let check = |vlan, subnet| {
+        request("db", vlan, &[subnet], &[])
+            .plan(&state(), 1500)
+            .map(drop)
+    };
     assert!(matches!(
         check(Some(200), "192.168.200.128/25"),
         Err(NetworkError::Overlap { .. })
@@ -44,7 +48,8 @@ fn an_overlap_matters_on_the_same_segment_only() {
 fn refuses_what_contradicts_itself() {
     let check = |subnets: &[&str], gateways: &[&str]| {
         request("db", None, subnets, gateways)
-            .validate(&state(), 1500)
+            .plan(&state(), 1500)
+            .map(drop)
             .unwrap_err()
     };
     assert!(matches!(
@@ -68,7 +73,9 @@ fn refuses_what_contradicts_itself() {
 #[test]
 fn refuses_what_no_host_can_have() {
     let check = |subnet: &str, gateways: &[&str]| {
-        request("db", None, &[subnet], gateways).validate(&state(), 1500)
+        request("db", None, &[subnet], gateways)
+            .plan(&state(), 1500)
+            .map(drop)
     };
     for subnet in [
         "224.0.0.0/24",
@@ -96,13 +103,13 @@ fn refuses_what_no_host_can_have() {
 fn refuses_names_and_mtus() {
     let mut bad = request("web", None, &[], &[]);
     assert_eq!(
-        bad.validate(&state(), 1500),
+        bad.plan(&state(), 1500).map(drop),
         Err(NetworkError::Exists("web".into()))
     );
     for name in ["", "-x", "a/b", "a b"] {
         bad.name = name.to_owned();
         assert_eq!(
-            bad.validate(&state(), 1500),
+            bad.plan(&state(), 1500).map(drop),
             Err(NetworkError::Name(name.into()))
         );
     }
@@ -110,12 +117,12 @@ fn refuses_names_and_mtus() {
     for mtu in [0, 67, 1501] {
         bad.network.mtu = Some(mtu);
         assert!(matches!(
-            bad.validate(&state(), 1500),
+            bad.plan(&state(), 1500).map(drop),
             Err(NetworkError::Mtu { .. })
         ));
     }
     let mut ipv6 = request("db", None, &["fd01::/64"], &[]);
     ipv6.network.mtu = Some(1279);
-    let refused = ipv6.validate(&state(), 1500);
+    let refused = ipv6.plan(&state(), 1500).map(drop);
     assert!(matches!(refused, Err(NetworkError::Mtu { min: 1280, .. })));
 }
