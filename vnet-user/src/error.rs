@@ -17,9 +17,32 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
     parts.join(": ").replace('\n', " ")
 }
 
+/// How many names a message has room for.
+const NAMES: usize = 10;
+
+/// Names with commas; of many, the first and how many more there are.
+pub fn some_of<T: ToString>(names: &[T]) -> String {
+    let shown = names.iter().take(NAMES).map(ToString::to_string);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_some_are_shown() {
+        assert_eq!(some_of(&["a", "b"]), "a, b");
+        let numbers: Vec<_> = (1..=12).collect();
+        assert_eq!(
+            some_of(&numbers),
+            "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more"
+        );
+    }
 
     #[test]
     fn causes_are_one_line() {

@@ -2,8 +2,10 @@
 //!
 //! A benchmark decides nothing: it prints figures, and leaves them as JSON, Markdown and plots.
 
+mod counted;
 mod datapath;
 mod figures;
+mod growth;
 mod plot;
 mod report;
 mod rows;
@@ -26,8 +28,11 @@ use crate::workspace::Workspace;
 #[derive(Args)]
 pub struct Options {
     /// Measure only rows whose name contains this, beside those that they are compared with
-    #[arg(conflicts_with = "wall")]
+    #[arg(conflicts_with_all = ["wall", "grow"])]
     row: Option<String>,
+    /// Measure how cost grows with networks, endpoints, and receivers of a broadcast
+    #[arg(long, conflicts_with = "wall")]
+    grow: bool,
     /// Measure real traffic by the clock on this machine's own kernel, vnet and macvlan in turn
     #[arg(long)]
     wall: bool,
@@ -36,9 +41,10 @@ pub struct Options {
 /// Measures, prints the tables, and leaves all in the bench directory.
 pub fn bench(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let start = Instant::now();
-    let files = match options.wall {
-        true => by_the_wall(workspace)?,
-        false => instructions(workspace, options.row.as_deref())?,
+    let files = match options {
+        Options { wall: true, .. } => by_the_wall(workspace)?,
+        Options { grow: true, .. } => growth(workspace)?,
+        Options { row, .. } => instructions(workspace, row.as_deref())?,
     };
     let directory = workspace.bench();
     fs::create_dir_all(&directory)
@@ -69,6 +75,17 @@ fn instructions(workspace: &Workspace, row: Option<&str>) -> anyhow::Result<File
     ];
     files.extend(measured.iter().map(plot::datapath));
     Ok(files)
+}
+
+fn growth(workspace: &Workspace) -> anyhow::Result<Files> {
+    setup::setup(workspace, Purpose::Bench, true)?;
+    build::everything(workspace)?;
+    let growth = growth::measure(workspace)?;
+    Ok(vec![
+        ("growth.json".into(), growth.json()?),
+        ("growth.md".into(), growth.markdown()),
+        plot::growth(&growth),
+    ])
 }
 
 fn by_the_wall(workspace: &Workspace) -> anyhow::Result<Files> {

@@ -73,19 +73,21 @@ pub fn measure(name: &str) {
     for path in row.paths {
         let sink = bed.sink(*path);
         bed.check(*path, &sink);
-        let mut slopes = [(); SLOPES].map(|()| slope(*path, &bed));
-        slopes.sort_by(f64::total_cmp);
-        let instructions = slopes[SLOPES / 2];
+        let instructions = median_slope(|packets| path.nanoseconds(&bed, packets));
         let line = json!({"row": row.name, "path": path.name(), "instructions": instructions});
         println!("{line}");
     }
 }
 
-/// What one packet more takes; what it takes to begin and to end is not in it.
-fn slope(path: Path, bed: &Bed) -> f64 {
-    shrink_caches();
-    let [once, twice] = [1, 2].map(|times| path.nanoseconds(bed, times * PACKETS));
-    (twice as f64 - once as f64) / PACKETS as f64
+/// What one packet more takes, of what so many take; what it takes to begin and to end is not in it.
+pub fn median_slope(nanoseconds: impl Fn(u64) -> u64) -> f64 {
+    let mut slopes = [(); SLOPES].map(|()| {
+        shrink_caches();
+        let [once, twice] = [1, 2].map(|times| nanoseconds(times * PACKETS));
+        (twice as f64 - once as f64) / PACKETS as f64
+    });
+    slopes.sort_by(f64::total_cmp);
+    slopes[SLOPES / 2]
 }
 
 /// Lets the kernel's object caches begin anew. Whether freeing a packet takes a short way or a long one depends on which

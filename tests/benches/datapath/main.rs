@@ -1,7 +1,7 @@
 //! What a packet costs on its way through a host: through vnet, and through what else does its job.
 //!
-//! `instructions ROW…` is for a machine whose clock counts instructions, `wall` for one with a clock on the wall; `cargo xtask
-//! bench` starts both. Each figure is a line of JSON on standard output.
+//! `instructions ROW…` and `grow PART…` are for a machine whose clock counts instructions, `wall` for one with a clock on the
+//! wall; `cargo xtask bench` starts them. Each figure is a line of JSON on standard output.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 
 mod bed;
 mod floor;
+mod grow;
 mod instructions;
 mod kernel;
 mod openvswitch;
@@ -28,7 +29,8 @@ fn main() {
         .filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
         Some("instructions") => arguments.for_each(|name| instructions::measure(&name)),
+        Some("grow") => arguments.for_each(|name| grow::measure(&name)),
         Some("wall") => wall::measure(),
-        other => panic!("{other:?}: expected `instructions` or `wall`"),
+        other => panic!("{other:?}: expected `instructions`, `grow` or `wall`"),
     }
 }

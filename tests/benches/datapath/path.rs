@@ -61,7 +61,7 @@ impl Path {
             vlan: None,
             ..to_first
         };
-        let generate = |entrance, frame| pktgen::generate(bed, entrance, &frame, packets);
+        let generate = |entrance, frame| pktgen::generate(&bed.fixture, entrance, &frame, packets);
         match self {
             Self::Rx => generate(Entrance::BehindDriver, to_first),
             Self::Tx => udp::send(first, bed::WIRE_ADDRESS, packets),

@@ -3,9 +3,10 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
+use tests::Fixture;
 use vnet_user::lab::{LabError, Mac, Result};
 
-use crate::bed::{Bed, UPLINK, WIRE_ADDRESS};
+use crate::bed::{UPLINK, WIRE_ADDRESS};
 
 /// Not of the process, whose main thread is in another namespace.
 const DIRECTORY: &str = "/proc/thread-self/net/pktgen";
@@ -29,11 +30,11 @@ pub struct Frame {
 }
 
 /// Lets so many frames come in, and returns how long that took, in nanoseconds.
-pub fn generate(bed: &Bed, entrance: Entrance, frame: &Frame, packets: u64) -> u64 {
-    let source = tests::mac_of(&bed.fixture.wire(), UPLINK);
+pub fn generate(fixture: &Fixture, entrance: Entrance, frame: &Frame, packets: u64) -> u64 {
+    let source = tests::mac_of(&fixture.wire(), UPLINK);
     let (netns, mode) = match entrance {
-        Entrance::BehindDriver => (bed.fixture.host(), "netif_receive"),
-        Entrance::Wire => (bed.fixture.wire(), "start_xmit"),
+        Entrance::BehindDriver => (fixture.host(), "netif_receive"),
+        Entrance::Wire => (fixture.wire(), "start_xmit"),
     };
     let mut settings = vec![
         format!("count {packets}"),

@@ -35,6 +35,7 @@ fn a_batch_sets_up_networks_and_endpoints_and_takes_them_away() {
     let _router = fixture.vlan_end(200, &["192.168.200.100/24"]);
     let lines = many::lines(&mut fixture);
     let before = fs::read_to_string(EXPEDITED).unwrap();
+    assert_eq!(before, "0\n", "this machine must not hurry by itself");
     let printed = fixture.ok(&batch(&file(&lines)));
     assert_eq!(fs::read_to_string(EXPEDITED).unwrap(), before);
 
@@ -104,6 +105,14 @@ fn what_is_refused_leaves_nothing_of_its_step_and_all_before_it() {
         // The kernel refuses the second of the same name.
         (add("a", "") + &add("a", ""), &["line 2", "\"a\"", "1 to 2"]),
         (
+            create("t", 1) + "network create t --parent enp0s8 --vlans 2-3\n",
+            &["line 2", "{vlan}"],
+        ),
+        (
+            create("t", 1) + "endpoint sources 3fa2 flush 02:00:00:00:00:01\n",
+            &["line 2", "flush"],
+        ),
+        (
             "network remove web\nnetwork remove web\n".to_owned(),
             &["line 2", "\"web\"", "1 to 2"],
         ),
@@ -131,6 +140,10 @@ fn a_range_of_vlans_is_a_network_each() {
         fixture.ok(&format!("{create} --vlans 9-11")),
         "t9\nt10\nt11\n"
     );
+    let json = fixture.ok("network create j{vlan} --parent enp0s8 --vlans 9-10 --json");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[1]["name"], "j9");
+    fixture.ok("batch /dev/null");
     let shown = fixture.ok("network list");
     for (name, vlan) in [("t9", "VLAN 9"), ("t10", "VLAN 10"), ("t11", "VLAN 11")] {
         let line = shown.lines().find(|line| line.starts_with(name)).unwrap();

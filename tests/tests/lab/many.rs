@@ -15,7 +15,7 @@ pub fn lines(fixture: &mut Fixture) -> String {
     netns.set_duplicate_detection(false).unwrap();
     let netns = netns.name();
     let mut lines = "# A comment, and words as in a shell.\n\
-                     network create web --parent enp0s8 --vlan 200 --subnet '192.168.200.0/24'\n\
+                     network create web --parent enp0s8 --vlan 200 --subnet '192.168.200.0/24' --egress-qos-map 5:3\n\
                      network create beside --parent enp0s8.201\n\n\
                      network set beside --mode private\n"
         .to_owned();

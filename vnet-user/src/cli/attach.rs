@@ -10,6 +10,7 @@ use crate::{
         Dirs,
         attach::{Asker, AttachOptions, Attached, News},
     },
+    error::some_of,
     interrupt::Interrupt,
     model::{state::EndpointDevice, xdp::Xdp},
 };
@@ -206,7 +207,7 @@ impl DetachArgs {
             [] => format!("{uplink}: detached"),
             kept => format!(
                 "{uplink}: detached\n{uplink}: networks kept for the next attach: {}",
-                kept.join(", ")
+                some_of(kept)
             ),
         })
     }

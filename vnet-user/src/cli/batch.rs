@@ -77,7 +77,8 @@ fn steps(text: &str) -> anyhow::Result<Vec<Numbered>> {
     let mut steps: Vec<Numbered> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let words = shlex::split(line);
-        let words = words.with_context(|| format!("line {number}: a quote without its end"))?;
+        let words = words
+            .with_context(|| format!("line {number}: a quote or a backslash without its end"))?;
         if words.is_empty() {
             continue;
         }
@@ -101,12 +102,18 @@ fn parse(parser: &mut clap::Command, words: Vec<String>) -> anyhow::Result<Step>
     let matches = parser.try_get_matches_from_mut(words).map_err(wrong)?;
     let line = Line::from_arg_matches(&matches).map_err(wrong)?;
     Ok(match line {
-        Line::Network(NetworkCommand::Create(args)) => Step::CreateNetworks(vec![args]),
+        Line::Network(NetworkCommand::Create(args)) => {
+            args.check()?;
+            Step::CreateNetworks(vec![args])
+        }
         Line::Network(NetworkCommand::Remove(args)) => Step::RemoveNetworks(vec![args]),
         Line::Network(NetworkCommand::Set(args)) => Step::SetNetwork(args),
         Line::Endpoint(EndpointCommand::Add(args)) => Step::AddEndpoints(vec![args]),
         Line::Endpoint(EndpointCommand::Remove(args)) => Step::RemoveEndpoints(vec![args]),
-        Line::Endpoint(EndpointCommand::Sources(args)) => Step::ChangeSources(args),
+        Line::Endpoint(EndpointCommand::Sources(args)) => {
+            args.check()?;
+            Step::ChangeSources(args)
+        }
         Line::Network(NetworkCommand::List { .. } | NetworkCommand::Inspect { .. })
         | Line::Endpoint(EndpointCommand::List { .. } | EndpointCommand::Inspect { .. }) => {
             bail!("a command that changes something was expected")
@@ -203,7 +210,10 @@ mod tests {
                 "\nattach --iface enp0s8",
                 "line 2: unrecognized subcommand 'attach'",
             ),
-            ("network create 'a", "line 1: a quote without its end"),
+            (
+                "network create 'a",
+                "line 1: a quote or a backslash without its end",
+            ),
             (
                 "network create a --parent enp0s8 --vlan 4095",
                 "line 1: invalid value '4095' for '--vlan <1-4094>': VLAN id \"4095\" is not a number from 1 to 4094",

@@ -1,6 +1,9 @@
 //! `vnet-user endpoint`.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -105,7 +108,10 @@ impl EndpointCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
             Self::Add(args) => alone(add(&mut *open(dirs).await?, vec![args]).await),
-            Self::Sources(args) => args.run(&mut *open(dirs).await?).await,
+            Self::Sources(args) => {
+                args.check()?;
+                args.run(&mut *open(dirs).await?).await
+            }
             Self::Remove(args) => alone(remove(&mut *open(dirs).await?, vec![args]).await),
             Self::List { network, format } => {
                 let vnet = open(dirs).await?;
@@ -134,9 +140,13 @@ pub async fn add(vnet: &mut Vnet, all: Vec<AddArgs>) -> Result<(), Failed> {
     let formats: Vec<_> = all.iter().map(|args| args.format).collect();
     let requests: Vec<_> = all.into_iter().map(AddArgs::request).collect();
     let ids = vnet.add_endpoints(&requests).await?;
-    output::together(ids.iter().zip(formats), |(id, format)| match format.json {
-        true => output::to_json(&one(vnet, id.as_str())?),
-        false => Ok(added(id, vnet.endpoint(id.as_str())?.1)),
+    let in_json = ids.iter().zip(&formats).filter(|(_, format)| format.json);
+    let statuses = vnet.endpoints_of_ids(&in_json.map(|(id, _)| id).collect());
+    let statuses = statuses.map_err(anyhow::Error::from)?.into_iter();
+    let statuses: BTreeMap<_, _> = statuses.map(|status| (status.id.clone(), status)).collect();
+    output::together(ids.iter(), |id| match statuses.get(id) {
+        Some(status) => output::to_json(status),
+        None => Ok(added(id, vnet.endpoint(id.as_str())?.1)),
     })?;
     Ok(())
 }
@@ -165,10 +175,9 @@ fn added(id: &EndpointId, endpoint: &Endpoint) -> String {
 
 /// The endpoint of an id, as it is reported.
 fn one(vnet: &Vnet, id: &str) -> anyhow::Result<EndpointStatus> {
-    let (id, endpoint) = vnet.endpoint(id)?;
-    let endpoints = vnet.endpoint_status(Some(&endpoint.network))?;
-    let mut endpoints = endpoints.into_iter();
-    let endpoint = endpoints.find(|endpoint| endpoint.id == *id);
+    let (id, _) = vnet.endpoint(id)?;
+    let endpoints = vnet.endpoints_of_ids(&BTreeSet::from([id]))?;
+    let endpoint = endpoints.into_iter().next();
     endpoint.context("the endpoint went away")
 }
 
@@ -195,6 +204,16 @@ impl AddArgs {
 }
 
 impl SourcesArgs {
+    /// What can be said without a look at what there is.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match (self.verb, self.macs.as_slice()) {
+            (SourcesVerb::Flush, [mac, ..]) => {
+                bail!("address {mac} with flush, which removes all: none was expected")
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub async fn run(self, vnet: &mut Vnet) -> anyhow::Result<()> {
         let Self {
             id,
@@ -202,9 +221,6 @@ impl SourcesArgs {
             macs,
             format,
         } = self;
-        if let (SourcesVerb::Flush, [mac, ..]) = (verb, macs.as_slice()) {
-            bail!("address {mac} with flush, which removes all: none was expected");
-        }
         let macs = macs.into_iter().collect();
         let change = match verb {
             SourcesVerb::Add => SourceChange::Add(macs),

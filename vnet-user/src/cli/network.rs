@@ -1,6 +1,6 @@
 //! `vnet-user network`.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -116,7 +116,10 @@ pub struct SetArgs {
 impl NetworkCommand {
     pub async fn run(self, dirs: &Dirs) -> anyhow::Result<()> {
         match self {
-            Self::Create(args) => alone(create(&mut *open(dirs).await?, vec![args]).await),
+            Self::Create(args) => {
+                args.check()?;
+                alone(create(&mut *open(dirs).await?, vec![args]).await)
+            }
             Self::Set(args) => args.run(&mut *open(dirs).await?).await,
             Self::Remove(args) => alone(remove(&mut *open(dirs).await?, vec![args]).await),
             Self::List { format } => {
@@ -145,23 +148,32 @@ impl NetworkCommand {
 pub async fn create(vnet: &mut Vnet, all: Vec<CreateArgs>) -> Result<(), Failed> {
     let mut requests = Vec::new();
     let mut whose = Vec::new();
-    let mut reports = Vec::new();
+    let mut formats = Vec::new();
     for (index, args) in all.into_iter().enumerate() {
-        let format = args.format;
-        for request in args.requests(vnet).await.map_err(Failed::at(index))? {
-            whose.push(index);
-            reports.push((request.name.clone(), format));
-            requests.push(request);
-        }
+        formats.push((args.format, args.vlans.is_some()));
+        let asked = args.requests(vnet).await.map_err(Failed::at(index))?;
+        whose.extend(asked.iter().map(|_| index));
+        requests.extend(asked);
     }
     let created = vnet.create_networks(&requests).await;
     created.map_err(|refused| Failed {
         index: refused.index.map(|index| whose[index]),
         error: refused.error.into(),
     })?;
-    output::together(reports, |(name, format)| match format.json {
-        true => output::to_json(&one(vnet, &name)?),
-        false => Ok(name),
+    let names = |index| {
+        let requests = requests.iter().zip(&whose);
+        let its = requests.filter(move |(_, whose)| **whose == index);
+        its.map(|(request, _)| request.name.as_str())
+    };
+    output::together(formats.iter().enumerate(), |(index, format)| match format {
+        (Format { json: true }, is_range) => {
+            let networks = vnet.networks_named(&names(index).collect());
+            match (networks.as_slice(), is_range) {
+                ([network], false) => output::to_json(network),
+                (networks, _) => output::to_json(&networks),
+            }
+        }
+        _ => Ok(names(index).collect::<Vec<_>>().join("\n")),
     })?;
     Ok(())
 }
@@ -186,12 +198,21 @@ pub async fn remove(vnet: &mut Vnet, all: Vec<RemoveArgs>) -> Result<(), Failed>
 /// The network of a name, as it is reported.
 fn one(vnet: &Vnet, name: &str) -> anyhow::Result<NetworkStatus> {
     vnet.network(name)?;
-    let mut networks = vnet.network_status().into_iter();
-    let network = networks.find(|network| network.name == name);
-    network.context("the network went away")
+    let networks = vnet.networks_named(&BTreeSet::from([name]));
+    networks.into_iter().next().context("the network went away")
 }
 
 impl CreateArgs {
+    /// What can be said without a look at what there is.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match (&self.name, self.vlans) {
+            (name, Some(vlans)) if !name.contains(VLAN_IN_NAME) => bail!(
+                "network name {name:?}: {VLAN_IN_NAME} was expected in it, for the ids of --vlans {vlans}"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// The network that is asked for, or one for each VLAN of a range.
     async fn requests(self, vnet: &Vnet) -> anyhow::Result<Vec<NetworkRequest>> {
         let Self {
@@ -216,11 +237,6 @@ impl CreateArgs {
         };
         if let Some(vlan) = network.segment.vlan {
             bail!("VLAN {vlan} and --vlans {vlans}: one of them was expected");
-        }
-        if !name.contains(VLAN_IN_NAME) {
-            bail!(
-                "network name {name:?}: {VLAN_IN_NAME} was expected in it, for the ids of --vlans {vlans}"
-            );
         }
         let request = |vlan: VlanId| NetworkRequest {
             name: name.replace(VLAN_IN_NAME, &vlan.to_string()),

@@ -25,7 +25,8 @@ impl Vnet {
         Ok(())
     }
 
-    /// Gives one container's end its programs, where its network needs them.
+    /// Gives one container's end its programs, where its network needs them. That it has them the caller writes down; who is
+    /// killed before that has the next one do it again, which changes nothing.
     pub(super) async fn hook_container(
         &mut self,
         uplink: &str,
@@ -33,12 +34,11 @@ impl Vnet {
     ) -> Result<(), ControlError> {
         let (_, endpoint) = self.endpoint(id.as_str())?;
         let network = self.network(&endpoint.network)?;
-        if !network.needs_container_programs() {
+        if endpoint.container_programs || !network.needs_container_programs() {
             return Ok(());
         }
         if self.attach_container(uplink, id, endpoint).await? {
             self.endpoint_mut(id)?.container_programs = true;
-            self.save()?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::{ControlError, Vnet, error::Failures};
 use crate::{
     datapath::attach,
+    error::some_of,
     link::Link,
     model::{
         EndpointId,
@@ -29,10 +30,9 @@ impl Vnet {
             .map(|(id, _)| id.clone())
             .collect();
         if !endpoints.is_empty() && !force {
-            let ids: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
             return Err(ControlError::UplinkInUse {
                 uplink: iface,
-                endpoints: ids.join(", "),
+                endpoints: some_of(&endpoints),
             });
         }
         self.uplink_mut(&iface)?.phase = Phase::Removing;
@@ -48,6 +48,7 @@ impl Vnet {
         }
         self.save()?;
         let mut failures = Failures::default();
+        failures.note(self.hurry_for(endpoints.len()));
         for id in endpoints {
             let endpoint = self.endpoint_mut(id)?.clone();
             let deleted = self.delete_host_side(id, &endpoint).await;
@@ -55,6 +56,7 @@ impl Vnet {
                 self.state.endpoints.remove(id);
             }
         }
+        failures.note(self.stop_hurrying());
         self.save()?;
         failures.into_result()
     }

@@ -123,7 +123,8 @@ impl Vnet {
     ///
     /// # Errors
     ///
-    /// As [`Vnet::remove_endpoint`]; then none is removed.
+    /// As [`Vnet::remove_endpoint`]; then none is removed. When the kernel refuses: those that it has refused stay, and the
+    /// next command tries again.
     pub async fn remove_endpoints(
         &mut self,
         requests: &[String],
@@ -223,7 +224,7 @@ impl Vnet {
         self.hurry_for(ids.len())?;
         let result = self.try_set_up(ids, place).await;
         if result.is_err() {
-            let undone = self.tear_down_endpoints(ids).await;
+            let undone = self.undo_endpoints(ids).await;
             self.note(undone);
         }
         let stopped = self.stop_hurrying();
@@ -231,7 +232,19 @@ impl Vnet {
         result
     }
 
-    /// All of them take each step before one takes the next, so that maps and state are written once for all.
+    /// Takes back all of them, also should this process die, and whether they were ready or not.
+    async fn undo_endpoints(&mut self, ids: &[EndpointId]) -> Result<(), ControlError> {
+        for id in ids {
+            let endpoint = self.endpoint_mut(id)?;
+            if endpoint.phase != Phase::Adding {
+                endpoint.phase = Phase::Removing;
+            }
+        }
+        self.save()?;
+        self.tear_down_endpoints(ids).await
+    }
+
+    /// All of them take each step before one takes the next, so that maps and state are not written for each.
     async fn try_set_up(
         &mut self,
         ids: &[EndpointId],
@@ -242,7 +255,7 @@ impl Vnet {
             made.map_err(RefusedTogether::at(index))?;
         }
         self.save()?;
-        let uplinks = self.uplinks_of(ids)?;
+        let uplinks = self.uplinks_of(ids);
         let mut running = BTreeSet::new();
         for uplink in &uplinks {
             match self.uplink_link(uplink).await {
@@ -265,6 +278,9 @@ impl Vnet {
         for (index, id) in ids.iter().enumerate() {
             let configured = self.configure_container(id).await;
             configured.map_err(RefusedTogether::at(index))?;
+        }
+        for id in ids {
+            self.endpoint_mut(id)?.phase = Phase::Ready;
         }
         self.save()?;
         for uplink in &uplinks {
@@ -320,10 +336,8 @@ impl Vnet {
         let network = self.network(&endpoint.network)?;
         let (uplink, gateways) = (network.uplink.clone(), network.gateways.clone());
         self.hook_container(&uplink, id).await?;
-        let endpoint = self.endpoint_mut(id)?;
-        container(endpoint)?.run(|| configure(endpoint, &gateways))?;
-        endpoint.phase = Phase::Ready;
-        Ok(())
+        let (_, endpoint) = self.endpoint(id.as_str())?;
+        Ok(container(endpoint)?.run(|| configure(endpoint, &gateways))?)
     }
 
     /// Takes endpoints down to nothing, whatever of them is there. Each stays known until all of it is gone.
@@ -334,7 +348,7 @@ impl Vnet {
         if ids.is_empty() {
             return Ok(());
         }
-        let uplinks = self.uplinks_of(ids)?;
+        let uplinks = self.uplinks_of(ids);
         let mut failures = Failures::default();
         let mut gone = Vec::new();
         failures.note(self.hurry_for(ids.len()));
@@ -369,12 +383,12 @@ impl Vnet {
     }
 
     /// The uplinks that endpoints are on.
-    fn uplinks_of(&self, ids: &[EndpointId]) -> Result<BTreeSet<String>, ControlError> {
+    fn uplinks_of(&self, ids: &[EndpointId]) -> BTreeSet<String> {
         let uplink = |id: &EndpointId| {
-            let (_, endpoint) = self.endpoint(id.as_str())?;
-            Ok(self.network(&endpoint.network)?.uplink.clone())
+            let endpoint = self.state.endpoints.get(id)?;
+            Some(self.state.networks.get(&endpoint.network)?.uplink.clone())
         };
-        ids.iter().map(uplink).collect()
+        ids.iter().filter_map(uplink).collect()
     }
 
     /// The host side of an endpoint's link, by its index: somebody may have renamed it. Before there is an index, by its
@@ -501,11 +515,15 @@ impl Vnet {
     }
 }
 
-/// The namespace that an endpoint's container's end is in.
+/// The namespace that an endpoint was planned for. Not to be looked for elsewhere: when it is gone, another may get its number.
 fn container(endpoint: &Endpoint) -> Result<Netns, LinkError> {
+    let netns = Netns::open(&endpoint.netns)?;
     match endpoint.netns_id {
-        Some(id) => Netns::find(&endpoint.netns, id),
-        None => Netns::open(&endpoint.netns),
+        Some(id) if id != netns.id() => Err(LinkError::LostNetns {
+            name: endpoint.netns.clone(),
+            id,
+        }),
+        _ => Ok(netns),
     }
 }
 

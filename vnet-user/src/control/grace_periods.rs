@@ -4,7 +4,7 @@
 //! and lets nobody else change an interface meanwhile (`tcx_entry_sync` in include/net/tcx.h, `netkit_entry_sync` in
 //! drivers/net/netkit.c). Where it does the same for interfaces that go, it hurries (`synchronize_net` in net/core/dev.c).
 
-use std::{fs, io};
+use std::fs;
 
 use super::{ControlError, Vnet};
 
@@ -23,9 +23,12 @@ impl Vnet {
         }
         self.state.hurries = true;
         self.save()?;
-        // Where it is refused (a container sees it read-only), all takes its time.
-        let _ = fs::write(EXPEDITED, "1");
-        Ok(())
+        if fs::write(EXPEDITED, "1").is_ok() {
+            return Ok(());
+        }
+        // Where it is refused, as in a container that sees it read-only, all takes its time.
+        self.state.hurries = false;
+        self.save()
     }
 
     /// Ends what [`Vnet::hurry_for`] began, in this process or in one that was killed.
@@ -33,15 +36,10 @@ impl Vnet {
         if !self.state.hurries {
             return Ok(());
         }
-        match fs::write(EXPEDITED, "0") {
-            Err(source) if source.kind() != io::ErrorKind::ReadOnlyFilesystem => {
-                return Err(ControlError::Io {
-                    what: "set /sys/kernel/rcu_expedited to 0",
-                    source,
-                });
-            }
-            _ => {}
-        }
+        fs::write(EXPEDITED, "0").map_err(|source| ControlError::Io {
+            what: "set /sys/kernel/rcu_expedited to 0",
+            source,
+        })?;
         self.state.hurries = false;
         self.save()
     }

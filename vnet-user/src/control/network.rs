@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ControlError, RefusedTogether, Vnet};
 use crate::{
+    error::some_of,
     link::Link,
     model::{EndpointId, Mode, Network, NetworkRequest, Places, network::NetworkChange},
 };
@@ -40,8 +41,9 @@ impl Vnet {
         self.save()?;
         let settled = self.settle_all(&uplinks).await;
         if settled.is_err() {
-            // The uplinks stay unsettled, so the next command takes the segments out again.
+            // The next command takes the segments out again, also on those that are settled with them.
             self.state.networks = before;
+            self.state.unsettled.extend(uplinks);
             let undone = self.save();
             self.note(undone);
         }
@@ -175,10 +177,9 @@ impl Vnet {
         for (index, name) in names.iter().enumerate() {
             let refused = RefusedTogether::at::<ControlError>(index);
             if let Some(ids) = endpoints.get(name.as_str()) {
-                let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
                 return Err(refused(ControlError::NetworkInUse {
                     network: name.clone(),
-                    endpoints: ids.join(", "),
+                    endpoints: some_of(ids),
                 }));
             }
             if names[..index].contains(name) {

@@ -18,23 +18,16 @@ impl Vnet {
         self.note(stopped);
         let links = self.netlink.list().await?;
         self.follow_names(&links);
-        let broken: BTreeMap<EndpointId, bool> = self.broken_endpoints(&links);
-        let ids: Vec<_> = broken.keys().cloned().collect();
-        let done = self.tear_down_endpoints(&ids).await;
-        self.note(done);
-        let cleaned = ids
-            .into_iter()
-            .filter(|id| !self.state.endpoints.contains_key(id));
-        let cleaned: Vec<_> = cleaned.collect();
+        let broken = self.broken_endpoints(&links);
         // Docker may have given up saying that they are gone.
-        let left = |id: &EndpointId| broken.get(id) == Some(&true) && cleaned.contains(id);
+        let left = |id: &EndpointId| broken.get(id) == Some(&true);
         let kept = &mut self.state.docker.endpoints;
-        let before = kept.len();
         kept.retain(|docker_id, _| !left(&docker_id.endpoint_id()));
-        if self.state.docker.endpoints.len() != before {
-            let saved = self.save();
-            self.note(saved);
-        }
+        let broken: Vec<_> = broken.into_keys().collect();
+        let done = self.tear_down_endpoints(&broken).await;
+        self.note(done);
+        let known = &self.state.endpoints;
+        let cleaned = broken.into_iter().filter(|id| !known.contains_key(id));
         self.cleaned.extend(cleaned);
         for uplink in self.broken_uplinks() {
             let done = self.undo_uplink(&uplink).await;

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{ControlError, Vnet};
+use super::{ControlError, Vnet, error::Failures};
 use crate::{
     link::Link,
     model::{EndpointId, Segment, Traffic, state::Phase},
@@ -145,21 +145,23 @@ impl Vnet {
         let Some(maps) = self.maps(uplink)? else {
             return Ok(());
         };
+        let mut failures = Failures::default();
         for id in ids {
             let Some(endpoint) = self.state.endpoints.get(*id) else {
                 continue;
             };
             let network = self.network(&endpoint.network)?;
-            // The number of one that was not made to the end may still count for who had it before.
+            // The number of one that was never added may still count for who had it before.
             if network.uplink != uplink || endpoint.phase == Phase::Adding {
                 continue;
             }
             let segment = network.number;
-            let traffic = maps.counters(endpoint.number)?;
-            let retired = &mut self.uplink_mut(uplink)?.retired;
-            *retired.entry(segment).or_default() += traffic;
+            if let Some(traffic) = failures.note(maps.counters(endpoint.number)) {
+                let retired = &mut self.uplink_mut(uplink)?.retired;
+                *retired.entry(segment).or_default() += traffic;
+            }
         }
-        Ok(())
+        failures.into_result()
     }
 }
 

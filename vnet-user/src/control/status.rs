@@ -130,8 +130,8 @@ impl Vnet {
                 variant: uplink.variant,
                 nic: uplink.nic.clone(),
                 xdp: uplink.xdp.clone(),
-                networks: self.networks_where(|network| network.uplink == name),
-                endpoints: self.endpoints_where(|network, _| network.uplink == name)?,
+                networks: self.networks_where(|_, network| network.uplink == name),
+                endpoints: self.endpoints_where(|_, _, network| network.uplink == name)?,
                 reasons: match self.maps(&name)? {
                     Some(maps) => maps.reasons()?,
                     None => BTreeMap::new(),
@@ -154,7 +154,24 @@ impl Vnet {
 
     /// All networks.
     pub fn network_status(&self) -> Vec<NetworkStatus> {
-        self.networks_where(|_| true)
+        self.networks_where(|_, _| true)
+    }
+
+    /// Those of these names.
+    pub fn networks_named(&self, names: &BTreeSet<&str>) -> Vec<NetworkStatus> {
+        self.networks_where(|name, _| names.contains(name))
+    }
+
+    /// The endpoints of these ids.
+    ///
+    /// # Errors
+    ///
+    /// When the maps can't be read.
+    pub fn endpoints_of_ids(
+        &self,
+        ids: &BTreeSet<&EndpointId>,
+    ) -> Result<Vec<EndpointStatus>, ControlError> {
+        self.endpoints_where(|id, _, _| ids.contains(id))
     }
 
     /// All endpoints, or those of one network.
@@ -169,15 +186,19 @@ impl Vnet {
         if let Some(name) = network {
             self.network(name)?;
         }
-        self.endpoints_where(|_, endpoint| network.is_none_or(|name| endpoint.network == name))
+        self.endpoints_where(|_, endpoint, _| network.is_none_or(|name| endpoint.network == name))
     }
 
-    fn networks_where(&self, wanted: impl Fn(&Network) -> bool) -> Vec<NetworkStatus> {
+    fn networks_where(&self, wanted: impl Fn(&str, &Network) -> bool) -> Vec<NetworkStatus> {
+        let mut endpoints: BTreeMap<&str, usize> = BTreeMap::new();
+        for endpoint in self.state.endpoints.values() {
+            *endpoints.entry(&endpoint.network).or_default() += 1;
+        }
         let networks = self
             .state
             .networks
             .iter()
-            .filter(|(_, network)| wanted(network));
+            .filter(|(name, network)| wanted(name, network));
         networks
             .map(|(name, network)| NetworkStatus {
                 name: name.clone(),
@@ -194,20 +215,20 @@ impl Vnet {
                 gateways: network.gateways.clone(),
                 mtu: network.mtu,
                 attached: self.state.uplinks.contains_key(&network.uplink),
-                endpoints: self.state.endpoints_of(name).count(),
+                endpoints: endpoints.get(name.as_str()).copied().unwrap_or(0),
             })
             .collect()
     }
 
     fn endpoints_where(
         &self,
-        wanted: impl Fn(&Network, &Endpoint) -> bool,
+        wanted: impl Fn(&EndpointId, &Endpoint, &Network) -> bool,
     ) -> Result<Vec<EndpointStatus>, ControlError> {
         let mut maps = BTreeMap::new();
         let mut found = Vec::new();
         for (id, endpoint) in &self.state.endpoints {
             let network = self.network(&endpoint.network)?;
-            if !wanted(network, endpoint) {
+            if !wanted(id, endpoint, network) {
                 continue;
             }
             if !maps.contains_key(&network.uplink) {

@@ -15,6 +15,8 @@ pub struct DirectTable {
     name: &'static str,
     map: Array<MapData, DirectRow>,
     fd: OwnedFd,
+    /// What it holds, once it was read: nobody else writes while the caller holds the store's lock.
+    rows: Option<Vec<DirectRow>>,
 }
 
 impl DirectTable {
@@ -25,7 +27,12 @@ impl DirectTable {
     /// When it is not there.
     pub fn open(pins: &Pins, name: &'static str) -> Result<Self, DatapathError> {
         let (map, fd) = open(pins, name)?;
-        Ok(Self { name, map, fd })
+        Ok(Self {
+            name,
+            map,
+            fd,
+            rows: None,
+        })
     }
 
     /// Takes out what is not wanted, and lets be asked for what is to be changed.
@@ -34,12 +41,13 @@ impl DirectTable {
     ///
     /// What the kernel says.
     pub fn remove_stale(&mut self, wanted: &BTreeMap<u32, DirectRow>) -> Result<(), DatapathError> {
-        let mut rows = self.rows()?;
+        let mut rows = self.rows()?.clone();
         // As the kernel makes it, it holds zeros, which are a segment and an address too.
         if rows.iter().all(|row| *row == DirectRow::default()) {
             rows.fill(DirectRow::default().taken_out());
             bpf::fill(&self.fd, &rows)
                 .map_err(|error| DatapathError::io(format!("empty map {}", self.name), error))?;
+            self.rows = Some(rows.clone());
         }
         for (index, row) in (0..).zip(rows) {
             match wanted.get(&index) {
@@ -62,7 +70,7 @@ impl DirectTable {
         &mut self,
         wanted: &BTreeMap<u32, DirectRow>,
     ) -> Result<(), DatapathError> {
-        let rows = self.rows()?;
+        let rows = self.rows()?.clone();
         let row_at = |index: u32| rows.get(index as usize).copied().unwrap_or_default();
         let missing = wanted
             .iter()
@@ -106,9 +114,18 @@ impl DirectTable {
         })
     }
 
-    fn rows(&self) -> Result<Vec<DirectRow>, DatapathError> {
-        bpf::all_rows(&self.fd, self.map.len())
-            .map_err(|error| DatapathError::io(format!("read map {}", self.name), error))
+    fn rows(&mut self) -> Result<&mut Vec<DirectRow>, DatapathError> {
+        Ok(match &mut self.rows {
+            Some(rows) => rows,
+            unread => {
+                let rows = bpf::all_rows(&self.fd, self.map.len());
+                unread.insert(
+                    rows.map_err(|error| {
+                        DatapathError::io(format!("read map {}", self.name), error)
+                    })?,
+                )
+            }
+        })
     }
 
     fn set(&mut self, index: u32, row: DirectRow) -> Result<(), DatapathError> {
@@ -116,7 +133,11 @@ impl DirectTable {
         set.map_err(DatapathError::map(format!(
             "set row {index} of map {}",
             self.name
-        )))
+        )))?;
+        if let Some(known) = self.rows()?.get_mut(index as usize) {
+            *known = row;
+        }
+        Ok(())
     }
 }
 

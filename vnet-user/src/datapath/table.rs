@@ -1,6 +1,6 @@
 //! The hash maps that user space alone writes, read and written in batches.
 
-use std::{collections::BTreeMap, marker::PhantomData, os::fd::OwnedFd};
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 use bytemuck::Pod;
 
@@ -10,7 +10,8 @@ use super::{bpf, error::DatapathError, pins::Pins};
 pub struct Table<K, V> {
     name: &'static str,
     map: OwnedFd,
-    of: PhantomData<(K, V)>,
+    /// What it holds, once it was read.
+    rows: Option<BTreeMap<K, V>>,
 }
 
 impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
@@ -27,7 +28,7 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
         Ok(Self {
             name,
             map,
-            of: PhantomData,
+            rows: None,
         })
     }
 
@@ -36,10 +37,16 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn rows(&self) -> Result<BTreeMap<K, V>, DatapathError> {
-        let rows = bpf::all_pairs(&self.map);
-        rows.map(BTreeMap::from_iter)
-            .map_err(|error| DatapathError::io(format!("read map {}", self.name), error))
+    pub fn rows(&mut self) -> Result<&mut BTreeMap<K, V>, DatapathError> {
+        Ok(match &mut self.rows {
+            Some(rows) => rows,
+            unread => {
+                let rows = bpf::all_pairs(&self.map);
+                let rows = rows
+                    .map_err(|error| DatapathError::io(format!("read map {}", self.name), error))?;
+                unread.insert(rows.into_iter().collect())
+            }
+        })
     }
 
     /// Removes what is not wanted.
@@ -47,11 +54,16 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn remove_stale(&self, wanted: &BTreeMap<K, V>) -> Result<(), DatapathError> {
-        let known = self.rows()?.into_keys();
-        let stale: Vec<K> = known.filter(|key| !wanted.contains_key(key)).collect();
+    pub fn remove_stale(&mut self, wanted: &BTreeMap<K, V>) -> Result<(), DatapathError> {
+        let known = self.rows()?.keys();
+        let stale: Vec<K> = known
+            .filter(|key| !wanted.contains_key(key))
+            .copied()
+            .collect();
         bpf::delete(&self.map, &stale)
-            .map_err(|error| DatapathError::io(format!("remove from map {}", self.name), error))
+            .map_err(|error| DatapathError::io(format!("remove from map {}", self.name), error))?;
+        self.rows()?.retain(|key, _| wanted.contains_key(key));
+        Ok(())
     }
 
     /// Inserts what is wanted and not there, or there with another value.
@@ -59,16 +71,15 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn insert_missing(&self, wanted: &BTreeMap<K, V>) -> Result<(), DatapathError> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
+    pub fn insert_missing(&mut self, wanted: &BTreeMap<K, V>) -> Result<(), DatapathError> {
         let known = self.rows()?;
         let missing = wanted
             .iter()
             .filter(|(key, value)| known.get(key) != Some(value));
         let (keys, values): (Vec<K>, Vec<V>) = missing.unzip();
         bpf::update(&self.map, &keys, &values)
-            .map_err(|error| DatapathError::io(format!("insert into map {}", self.name), error))
+            .map_err(|error| DatapathError::io(format!("insert into map {}", self.name), error))?;
+        self.rows()?.extend(keys.into_iter().zip(values));
+        Ok(())
     }
 }

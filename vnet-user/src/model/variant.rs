@@ -1,4 +1,5 @@
-//! Which features the programs of an uplink are loaded with. What no network needs costs nothing on the packet path.
+//! Which features the programs of an uplink are loaded with. What no network needs, nor the likeliest first one, costs nothing on
+//! the packet path.
 
 use serde::{Deserialize, Serialize};
 

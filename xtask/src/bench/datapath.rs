@@ -6,20 +6,15 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
+use super::counted::{self, Benchmark};
 use super::figures::{Measured, figure};
 use super::rows::{EMPTY_PROGRAM, MACHINES, Machine, REFERENCE};
 use crate::build;
-use crate::setup::openvswitch;
-use crate::vm::kernel::Kernel;
-use crate::vm::qemu::{self, Job};
-use crate::vm::{self, initramfs, tail};
 use crate::workspace::Workspace;
 
 const TIMEOUT: Duration = Duration::from_secs(1500);
-/// How much is shown of what a benchmark printed that failed.
-const TAIL_LINES: usize = 60;
 
 /// A machine, and which of its rows it measures.
 pub type Choice = (&'static Machine, Vec<&'static str>);
@@ -82,55 +77,24 @@ fn run(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Measured> {
     let series = machine.flavour.name;
-    let kernel = Kernel::open(workspace, &machine.flavour)?;
-    let work = workspace
-        .vm()
-        .join("initramfs")
-        .join(format!("bench-{series}"));
-    let initramfs = initramfs::pack(&kernel, &work)?;
-    let directory = workspace.vm().join("runs").join(format!("bench-{series}"));
-    let mut script = vm::script_prelude(&kernel, false);
-    script.push_str("modprobe pktgen\n");
-    let openvswitch = workspace.openvswitch().join(openvswitch::SUITE);
-    for (name, path) in [
-        ("VNET_BIN", workspace.vnet_user()),
-        ("VNET_OPENVSWITCH", openvswitch),
-    ] {
-        let path = path.display().to_string();
-        script.push_str(&format!("export {name}={}\n", vm::quote(&path)));
-    }
-    let benchmark = benchmark.display().to_string();
-    script.push_str(&format!(
-        "exec {} instructions {}\n",
-        vm::quote(&benchmark),
-        rows.join(" ")
-    ));
-
-    say(&format!("{series}: booting"));
     let watch = |line: &str| {
         if let Some((row, path, instructions)) = figure(line) {
             say(&format!("{series}: {row} {path}: {instructions:.0}"));
         }
     };
-    let outcome = qemu::run(&Job {
-        kernel: &kernel,
-        initramfs: &initramfs,
-        directory: &directory,
-        script: &script,
-        nics: false,
-        disk: None,
-        counts_instructions: true,
-        watch: Some(&watch),
-        timeout: TIMEOUT,
-    })?;
-    if let Some(trouble) = outcome.trouble() {
-        bail!("{series}: {trouble}");
-    }
-    if outcome.status != Ok(0) {
-        let output = tail(&outcome.output, TAIL_LINES, &directory.join("output"));
-        bail!("{series}: the benchmark failed:\n{output}");
-    }
-    Measured::read(machine, kernel.version(), &outcome.output)
+    say(&format!("{series}: booting"));
+    let counted = counted::run(
+        workspace,
+        &Benchmark {
+            name: &format!("bench-{series}"),
+            flavour: &machine.flavour,
+            executable: benchmark,
+            arguments: &format!("instructions {}", rows.join(" ")),
+            timeout: TIMEOUT,
+        },
+        &watch,
+    )?;
+    Measured::read(machine, &counted.kernel, &counted.output)
         .with_context(|| format!("cannot read the figures of {series}"))
 }
 

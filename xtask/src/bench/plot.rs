@@ -1,8 +1,10 @@
 //! Plots: bars of instructions, and ratios with their spread.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::figures::Measured;
+use super::growth::{Growth, SUBJECTS, Subject, WAYS};
 use super::rows::{CONTAINERS, Row};
 use super::svg::{Anchor, Svg};
 use super::wall::{Comparison, Spread};
@@ -13,6 +15,7 @@ const LINE: f64 = 24.0;
 /// How far a text's line is below the middle of its letters.
 const BASE: f64 = 4.0;
 const COLOURS: [&str; 3] = ["#1b6ca8", "#d1732a", "#4b8b3b"];
+const WAY_COLOURS: [&str; 5] = ["#555555", "#d1732a", "#4b8b3b", "#1b6ca8", "#8a4ba8"];
 const GREY: &str = "#999999";
 
 /// Of bars: one's height with the room below it, what is between groups, and how wide the parts of a line are.
@@ -116,9 +119,103 @@ pub fn ratios(comparisons: &[(&Comparison, Option<&Comparison>)]) -> (PathBuf, S
     ("wall.svg".into(), svg.finish())
 }
 
+/// Of growth: how large the plot of one subject is, and how many stand side by side.
+const PLOT: (f64, f64) = (430.0, 220.0);
+const PLOT_MARGIN: f64 = 60.0;
+const PLOTS: usize = 2;
+
+/// How each subject grows: both scales are logarithms.
+pub fn growth(growth: &Growth) -> (PathBuf, String) {
+    let title = format!("Growth, Linux {}", growth.kernel());
+    let rows = SUBJECTS.len().div_ceil(PLOTS);
+    let top = MARGIN + LINE;
+    let (width, height) = PLOT;
+    let mut svg = Svg::new(
+        (PLOTS as f64 * width + 2.0 * MARGIN) as u32,
+        (top + LINE + rows as f64 * height + MARGIN) as u32,
+    );
+    svg.words((MARGIN, MARGIN + BAR), Anchor::Start, &title);
+    for (index, ((_, title), colour)) in (0..).zip(WAYS.iter().zip(WAY_COLOURS)) {
+        let x = MARGIN + f64::from(index) * 1.35 * KEY_WIDTH;
+        svg.rectangle((x, top), (BAR - BAR_GAP, BAR - BAR_GAP), colour);
+        let words = title.replace('`', "");
+        svg.words((x + BAR + BAR_GAP, top + BAR - BASE), Anchor::Start, &words);
+    }
+    for (index, subject) in SUBJECTS.iter().enumerate() {
+        let (column, row) = (index % PLOTS, index / PLOTS);
+        let at = (
+            MARGIN + column as f64 * width,
+            top + LINE + row as f64 * height,
+        );
+        curves(&mut svg, at, growth, subject);
+    }
+    ("growth.svg".into(), svg.finish())
+}
+
+fn curves(svg: &mut Svg, (left, top): (f64, f64), growth: &Growth, subject: &Subject) {
+    let points = |way| {
+        let figures = growth.of(subject.name, way);
+        // There is no logarithm of nothing.
+        figures.map(|it| (it.count as f64, it.figure.max(1.0)))
+    };
+    let all: Vec<(f64, f64)> = WAYS.iter().flat_map(|(way, _)| points(way)).collect();
+    let range = |of: fn(&(f64, f64)) -> f64| {
+        let least = all.iter().map(of).fold(f64::INFINITY, f64::min);
+        (least, all.iter().map(of).fold(1.0, f64::max))
+    };
+    let (counts, figures) = (range(|point| point.0), range(|point| point.1));
+    let part = |value: f64, (least, most): (f64, f64)| match most > least {
+        true => (value / least).ln() / (most / least).ln(),
+        false => 0.5,
+    };
+    let (width, height) = (PLOT.0 - 1.5 * PLOT_MARGIN, PLOT.1 - 1.3 * PLOT_MARGIN);
+    let (left, top) = (left + PLOT_MARGIN, top + LINE);
+    let x = |count: f64| left + part(count, counts) * width;
+    let y = |figure: f64| top + (1.0 - part(figure, figures)) * height;
+    let title = format!("{}, by {}", subject.title.replace('`', ""), subject.with);
+    svg.words((left, top - GROUP_GAP), Anchor::Start, &title);
+    svg.line((left, top), (left, top + height), GREY);
+    svg.line((left, top + height), (left + width, top + height), GREY);
+    if all.is_empty() {
+        return;
+    }
+    for figure in [figures.0, figures.1] {
+        let words = format!("{figure:.0}");
+        svg.words((left - BASE, y(figure) + BASE), Anchor::End, &words);
+    }
+    for ((way, _), colour) in WAYS.iter().zip(WAY_COLOURS) {
+        let points: Vec<(f64, f64)> = points(way)
+            .map(|(count, figure)| (x(count), y(figure)))
+            .collect();
+        for pair in points.windows(2) {
+            svg.line(pair[0], pair[1], colour);
+        }
+        for point in points {
+            svg.circle(point, BASE - 1.0, colour);
+        }
+    }
+    let counts: BTreeSet<u64> = all.iter().map(|(count, _)| *count as u64).collect();
+    for count in counts {
+        let at = (x(count as f64), top + height + BAR);
+        svg.words(at, Anchor::Middle, &count.to_string());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_goes_from_point_to_point() {
+        let (name, svg) = growth(&crate::bench::growth::tests::growth());
+        assert_eq!(name, PathBuf::from("growth.svg"));
+        // Two ways at two counts, and the same figure at the first.
+        assert_eq!(svg.matches("<circle").count(), 4, "{svg}");
+        let curves = svg
+            .matches(&format!("stroke=\"{}\"", WAY_COLOURS[4]))
+            .count();
+        assert_eq!(curves, 1, "{svg}");
+    }
     use crate::bench::rows::MACHINES;
 
     #[test]
