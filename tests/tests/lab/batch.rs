@@ -29,6 +29,11 @@ fn names(fixture: &Fixture, list: &str, field: &str) -> Vec<String> {
         .collect()
 }
 
+/// How many interfaces the host has; without endpoints they are `lo` and the uplink.
+fn links(fixture: &Fixture) -> usize {
+    fixture.host().ip("-o link show").unwrap().lines().count()
+}
+
 #[test]
 fn a_batch_sets_up_networks_and_endpoints_and_takes_them_away() {
     let mut fixture = Fixture::attached();
@@ -68,10 +73,7 @@ fn a_batch_sets_up_networks_and_endpoints_and_takes_them_away() {
     let remove = remove.concat() + "network remove web\nnetwork remove beside\n";
     fixture.ok(&batch(&file(&remove)));
     assert!(names(&fixture, "network", "name").is_empty());
-    assert_eq!(
-        fixture.host().ip("-o link show").unwrap().lines().count(),
-        2
-    );
+    assert_eq!(links(&fixture), 2);
     assert_eq!(fs::read_to_string(EXPEDITED).unwrap(), before);
 }
 
@@ -121,6 +123,10 @@ fn what_is_refused_leaves_nothing_of_its_step_and_all_before_it() {
         let file = file(&text);
         fixture.refused(&batch(&file), named);
     }
+    // Taken back by the batch itself, not by the next command.
+    let twice = file(&(add("a", "") + &add("a", "")));
+    assert!(!fixture.vnet.run(&batch(&twice)).unwrap().ok());
+    assert_eq!(links(&fixture), 2);
     let text = create("before", 10)
         + "network set before --mode vepa\n"
         + &create("web", 11)
