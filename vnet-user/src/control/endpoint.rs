@@ -97,7 +97,9 @@ impl Vnet {
         let planned = request.plan_among(&self.state, places, &on_segment, [a, b, c, d]);
         let mut endpoint = planned?;
         let netns = Netns::open(&request.netns)?;
-        self.check_container(&netns, &endpoint.ifname)?;
+        if netns.id() == self.netns {
+            return Err(ControlError::OwnNetns(request.netns.clone()));
+        }
         endpoint.netns_id = Some(netns.id());
         endpoint.sizes = link.sizes.for_endpoint(&network);
 
@@ -325,8 +327,16 @@ impl Vnet {
             self.endpoint_mut(id)?.carrier_off = true;
             return Ok(());
         }
-        self.hook_endpoint(uplink, id, endpoint).await?;
-        Ok(self.netlink.set_up(endpoint.host_ifindex).await?)
+        let host_ifname = id.host_ifname();
+        let host = HostSide {
+            ifname: &host_ifname,
+            index: endpoint.host_ifindex,
+            pin: &host_ifname,
+        };
+        let attached = self.uplink(uplink)?;
+        let pins = self.pins(uplink);
+        attach::endpoint(&pins, attached.endpoint_device, attached.hook, &host)?;
+        Ok(self.netlink.set_up(host.index).await?)
     }
 
     /// Gives the container's end its programs, addresses and routes, and brings it up: last, since from here on the container
@@ -491,22 +501,6 @@ impl Vnet {
             }
         }
         Ok(None)
-    }
-
-    /// A container's own namespace, without an interface of that name.
-    fn check_container(&self, netns: &Netns, ifname: &str) -> Result<(), ControlError> {
-        if netns.id() == self.netns {
-            return Err(ControlError::OwnNetns(netns.name().to_owned()));
-        }
-        let taken = netns.run(|| async { Netlink::open()?.find(ifname).await })?;
-        match taken {
-            None => Ok(()),
-            Some(_) => Err(LinkError::IfnameTaken {
-                netns: netns.name().to_owned(),
-                ifname: ifname.to_owned(),
-            }
-            .into()),
-        }
     }
 
     pub(super) fn endpoint_mut(&mut self, id: &EndpointId) -> Result<&mut Endpoint, ControlError> {
