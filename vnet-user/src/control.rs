@@ -18,6 +18,7 @@ pub mod log;
 pub mod network;
 mod nic;
 pub mod privilege;
+mod progress;
 mod repair;
 mod replace;
 pub mod serve;

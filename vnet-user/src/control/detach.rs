@@ -1,6 +1,6 @@
 //! Detach: an uplink's datapath goes, and with it what was changed on the NIC.
 
-use super::{ControlError, Vnet, error::Failures};
+use super::{ControlError, Vnet, error::Failures, progress::Progress};
 use crate::{
     datapath::attach,
     error::some_of,
@@ -49,7 +49,9 @@ impl Vnet {
         self.save()?;
         let mut failures = Failures::default();
         failures.note(self.hurry_for(endpoints.len()));
-        for id in endpoints {
+        let mut progress = Progress::new("links removed", endpoints.len());
+        for (index, id) in endpoints.iter().enumerate() {
+            progress.tell(index);
             let endpoint = self.endpoint_mut(id)?.clone();
             let deleted = self.delete_host_side(id, &endpoint).await;
             if failures.note(deleted).is_some() {

@@ -7,7 +7,9 @@ use std::{
     ops::Bound,
 };
 
-use super::{ControlError, RefusedTogether, Vnet, error::Failures, host_links::HostLinks};
+use super::{
+    ControlError, RefusedTogether, Vnet, error::Failures, host_links::HostLinks, progress::Progress,
+};
 use crate::{
     datapath::attach::{self, HostSide},
     link::{Link, LinkError, Netlink, Netns, pair::PairSpec, sysctl},
@@ -252,7 +254,9 @@ impl Vnet {
         ids: &[EndpointId],
         place: Place,
     ) -> Result<(), RefusedTogether> {
+        let mut progress = Progress::new("links made", ids.len());
         for (index, id) in ids.iter().enumerate() {
+            progress.tell(index);
             let made = self.make_link(id, place).await;
             made.map_err(RefusedTogether::at(index))?;
         }
@@ -266,7 +270,9 @@ impl Vnet {
                 Err(error) => return Err(error.into()),
             }
         }
+        let mut progress = Progress::new("programs attached", ids.len());
         for (index, id) in ids.iter().enumerate() {
+            progress.tell(index);
             let started = self.start_endpoint(id, &running).await;
             started.map_err(RefusedTogether::at(index))?;
         }
@@ -277,7 +283,9 @@ impl Vnet {
             }
             return Ok(self.save()?);
         }
+        let mut progress = Progress::new("containers' ends brought up", ids.len());
         for (index, id) in ids.iter().enumerate() {
+            progress.tell(index);
             let configured = self.configure_container(id).await;
             configured.map_err(RefusedTogether::at(index))?;
         }
@@ -362,7 +370,9 @@ impl Vnet {
         let mut failures = Failures::default();
         let mut gone = Vec::new();
         failures.note(self.hurry_for(ids.len()));
-        for id in ids {
+        let mut progress = Progress::new("links removed", ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            progress.tell(index);
             let taken = self.tear_down_link(id).await;
             gone.extend(failures.note(taken).map(|()| id));
         }

@@ -123,6 +123,10 @@ pub fn ratios(comparisons: &[(&Comparison, Option<&Comparison>)]) -> (PathBuf, S
 const PLOT: (f64, f64) = (430.0, 220.0);
 const PLOT_MARGIN: f64 = 60.0;
 const PLOTS: usize = 2;
+/// From one way's word to the next.
+const WAY_WIDTH: f64 = 175.0;
+/// What the scale of figures shows at least, of the largest: else small differences would look large.
+const SHOWN: f64 = 0.1;
 
 /// How each subject grows: both scales are logarithms.
 pub fn growth(growth: &Growth) -> (PathBuf, String) {
@@ -136,7 +140,7 @@ pub fn growth(growth: &Growth) -> (PathBuf, String) {
     );
     svg.words((MARGIN, MARGIN + BAR), Anchor::Start, &title);
     for (index, ((_, title), colour)) in (0..).zip(WAYS.iter().zip(WAY_COLOURS)) {
-        let x = MARGIN + f64::from(index) * 1.35 * KEY_WIDTH;
+        let x = MARGIN + f64::from(index) * WAY_WIDTH;
         svg.rectangle((x, top), (BAR - BAR_GAP, BAR - BAR_GAP), colour);
         let words = title.replace('`', "");
         svg.words((x + BAR + BAR_GAP, top + BAR - BASE), Anchor::Start, &words);
@@ -163,7 +167,8 @@ fn curves(svg: &mut Svg, (left, top): (f64, f64), growth: &Growth, subject: &Sub
         let least = all.iter().map(of).fold(f64::INFINITY, f64::min);
         (least, all.iter().map(of).fold(1.0, f64::max))
     };
-    let (counts, figures) = (range(|point| point.0), range(|point| point.1));
+    let (counts, (least, most)) = (range(|point| point.0), range(|point| point.1));
+    let figures = (least.min(most * SHOWN), most);
     let part = |value: f64, (least, most): (f64, f64)| match most > least {
         true => (value / least).ln() / (most / least).ln(),
         false => 0.5,
@@ -172,7 +177,7 @@ fn curves(svg: &mut Svg, (left, top): (f64, f64), growth: &Growth, subject: &Sub
     let (left, top) = (left + PLOT_MARGIN, top + LINE);
     let x = |count: f64| left + part(count, counts) * width;
     let y = |figure: f64| top + (1.0 - part(figure, figures)) * height;
-    let title = format!("{}, by {}", subject.title.replace('`', ""), subject.with);
+    let title = subject.title.replace('`', "");
     svg.words((left, top - GROUP_GAP), Anchor::Start, &title);
     svg.line((left, top), (left, top + height), GREY);
     svg.line((left, top + height), (left + width, top + height), GREY);
