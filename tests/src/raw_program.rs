@@ -48,6 +48,7 @@ const BPF_F_BEFORE: u32 = 1 << 3;
 #[repr(u32)]
 pub enum AttachType {
     TcxIngress = 46,
+    TcxEgress = 47,
     NetkitPeer = 55,
 }
 

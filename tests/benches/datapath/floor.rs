@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use tests::link;
 use tests::raw_program::{self, AttachType, Instruction, ProgramType};
-use vnet_user::lab::Netns;
+use vnet_user::lab::{Mac, Netns};
 
 use crate::bed::{Bed, UPLINK, VLAN};
 use crate::{kernel, vnet};
@@ -14,6 +14,9 @@ const VLAN_PUSH: i32 = 18;
 const VLAN_POP: i32 = 19;
 const REDIRECT: i32 = 23;
 const REDIRECT_PEER: i32 = 155;
+
+/// `TCX_NEXT` of include/uapi/linux/bpf.h.
+const NEXT: i32 = -1;
 
 /// vnet's devices, with other programs before its own.
 pub fn with_device(device: &str) -> Bed {
@@ -42,10 +45,27 @@ pub fn with_device(device: &str) -> Bed {
     bed
 }
 
+/// macvlans on the NIC, whose tags programs take off and put on there. What one sends to the other comes in there again.
+pub fn with_macvlan() -> Bed {
+    let mut bed = kernel::private_macvlan_with_tags();
+    let host = bed.fixture.host();
+    let uplink = index_of(&host, UPLINK);
+    let sibling = bed.containers[0].mac;
+    let links = [
+        attach(&host, &pop(), uplink, AttachType::TcxIngress),
+        attach(
+            &host,
+            &push_or_loop(uplink, sibling),
+            uplink,
+            AttachType::TcxEgress,
+        ),
+    ];
+    bed.kept.push(Box::new(links));
+    bed
+}
+
 /// A program that lets every frame go on, at the NIC's ingress.
 pub fn empty_program() -> Bed {
-    /// `TCX_NEXT` of include/uapi/linux/bpf.h.
-    const NEXT: i32 = -1;
     let mut bed = kernel::nothing();
     let host = bed.fixture.host();
     let program = [Instruction(0xb4, 0, 0, NEXT), Instruction(0x95, 0, 0, 0)];
@@ -88,6 +108,46 @@ fn push_and_send(to: i32) -> Vec<Instruction> {
     ];
     program.extend(redirect(REDIRECT, to));
     program
+}
+
+/// `bpf_skb_vlan_pop(skb); return TCX_NEXT;`
+fn pop() -> [Instruction; 3] {
+    [
+        Instruction(0x85, 0, 0, VLAN_POP),
+        Instruction(0xb4, 0, 0, NEXT),
+        Instruction(0x95, 0, 0, 0),
+    ]
+}
+
+/// What is for an address that ends like the sibling's comes in again, `return bpf_redirect(uplink, BPF_F_INGRESS);`, and the
+/// rest gets a tag, `bpf_skb_vlan_push(skb, htons(0x8100), VLAN); return TCX_NEXT;`.
+fn push_or_loop(uplink: i32, sibling: Mac) -> Vec<Instruction> {
+    /// Offsets in `struct __sk_buff`.
+    const DATA: i16 = 76;
+    const DATA_END: i16 = 80;
+    const INGRESS: i32 = 1;
+    let [.., high, low] = sibling.0;
+    let end = u16::from_ne_bytes([high, low]);
+    vec![
+        Instruction(0xbf, 0x16, 0, 0),
+        Instruction(0x61, 0x62, DATA, 0),
+        Instruction(0x61, 0x63, DATA_END, 0),
+        Instruction(0xbf, 0x24, 0, 0),
+        Instruction(0x07, 4, 0, 14),
+        Instruction(0x2d, 0x34, 2, 0),
+        Instruction(0x69, 0x25, 4, 0),
+        Instruction(0x15, 5, 6, i32::from(end)),
+        Instruction(0xbf, 0x61, 0, 0),
+        Instruction(0xb4, 2, 0, i32::from(0x8100u16.to_be())),
+        Instruction(0xb4, 3, 0, i32::from(VLAN)),
+        Instruction(0x85, 0, 0, VLAN_PUSH),
+        Instruction(0xb4, 0, 0, NEXT),
+        Instruction(0x95, 0, 0, 0),
+        Instruction(0xb4, 1, 0, uplink),
+        Instruction(0xb4, 2, 0, INGRESS),
+        Instruction(0x85, 0, 0, REDIRECT),
+        Instruction(0x95, 0, 0, 0),
+    ]
 }
 
 /// `return helper(to, 0);`

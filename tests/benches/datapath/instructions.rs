@@ -37,6 +37,7 @@ const ROWS: &[Row] = &[
     row("vnet-xdp-filter", DRIVER, || vnet::attached(XDP_FILTER)),
     row("floor-netkit", CONTAINERS, || floor::with_device("netkit")),
     row("floor-veth", CONTAINERS, || floor::with_device("veth")),
+    row("floor-macvlan", CONTAINERS, floor::with_macvlan),
     row("no-program", BESIDE, kernel::nothing),
     row("empty-program", BESIDE, floor::empty_program),
 ];

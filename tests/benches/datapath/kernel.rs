@@ -38,6 +38,13 @@ pub fn macvlan_on(fixture: Fixture) -> Bed {
     Bed::new(fixture, None)
 }
 
+/// A macvlan for each container on the NIC itself, none of which sees another; who sends to them has a tag on.
+pub fn private_macvlan_with_tags() -> Bed {
+    let fixture = bed::host();
+    children(&fixture, UPLINK, "macvlan mode private");
+    Bed::new(fixture, Some(VLAN))
+}
+
 /// An ipvlan for each container on the host's VLAN device.
 pub fn ipvlan_on_vlan() -> Bed {
     let fixture = with_vlan_device();

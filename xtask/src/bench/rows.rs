@@ -44,6 +44,7 @@ pub const MACHINES: [Machine; 2] = [
             row("vnet-xdp-filter", "vnet, XDP filter, tags in frames"),
             row("floor-netkit", "floor, netkit"),
             row("floor-veth", "floor, veth"),
+            row("floor-macvlan", "floor, macvlan on the NIC"),
             row("no-program", "no program"),
             EMPTY_PROGRAM,
         ],
