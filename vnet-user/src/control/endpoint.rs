@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    ControlError, RefusedTogether, Vnet, error::Failures, host_links::HostLinks, progress::Progress,
+    ControlError, RefusedTogether, Vnet, error::Failures, grace_periods::MANY,
+    host_links::HostLinks, progress::Progress,
 };
 use crate::{
     datapath::attach::{self, HostSide},
@@ -370,6 +371,8 @@ impl Vnet {
         let mut failures = Failures::default();
         let mut gone = Vec::new();
         failures.note(self.hurry_for(ids.len()));
+        // What is still there then goes one by one.
+        let _ = self.delete_host_sides(ids).await;
         let mut progress = Progress::new("links removed", ids.len());
         for (index, id) in ids.iter().enumerate() {
             progress.tell(index);
@@ -434,6 +437,25 @@ impl Vnet {
         match self.host_side(id, endpoint).await? {
             Some(link) => Ok(self.netlink.delete(link.index).await?),
             None => Ok(()),
+        }
+    }
+
+    /// Deletes the links of many endpoints at once.
+    pub(super) async fn delete_host_sides(&self, ids: &[EndpointId]) -> Result<(), ControlError> {
+        if ids.len() < MANY {
+            return Ok(());
+        }
+        let links = self.netlink.list().await?;
+        let endpoint_sides = links.iter().filter(|link| link.is_endpoint_side());
+        let known = ids.iter().filter_map(|id| self.state.endpoints.get(id));
+        let known: BTreeSet<u32> = known.map(|endpoint| endpoint.host_ifindex).collect();
+        let indices: Vec<u32> = endpoint_sides
+            .map(|link| link.index)
+            .filter(|index| known.contains(index))
+            .collect();
+        match indices.is_empty() {
+            true => Ok(()),
+            false => Ok(self.netlink.delete_all(&indices).await?),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{ControlError, Vnet};
 /// 1 lets the whole system hurry, at the price of an interrupt on each CPU for each wait (kernel/ksysfs.c).
 const EXPEDITED: &str = "/sys/kernel/rcu_expedited";
 /// How many endpoints are many.
-const MANY: usize = 8;
+pub(super) const MANY: usize = 8;
 
 impl Vnet {
     /// Lets the kernel hurry, until [`Vnet::stop_hurrying`], or until the next command ends it.

@@ -1,13 +1,13 @@
 //! A netlink connection to the namespace of the thread that opened it.
 
-use std::pin::pin;
+use std::{collections::BTreeSet, pin::pin};
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::link::{
     InfoBond, InfoBridge, InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
     LinkMessage, LinkMode, LinkXdp, Prop, State,
 };
-use rtnetlink::{Handle, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{Handle, LinkDelRequest, LinkGetRequest, LinkMessageBuilder, LinkUnspec};
 use vnet_common::Mac;
 
 use super::error::{LinkError, allow};
@@ -144,6 +144,50 @@ impl Netlink {
         let result =
             result.map_err(|e| LinkError::netlink(format!("delete interface {index}"), &e));
         allow(result, &[libc::ENODEV])
+    }
+
+    /// Deletes several at once, as `ip link delete group` does: the kernel waits for each one that is deleted by itself. One
+    /// that is gone is fine.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub async fn delete_all(&self, indices: &[u32]) -> Result<(), LinkError> {
+        let what = || format!("delete {} interfaces", indices.len());
+        let group = self.free_group().await?;
+        for index in indices {
+            let message = LinkUnspec::new_with_index(*index)
+                .append_extra_attribute(LinkAttribute::Group(group))
+                .build();
+            allow(self.change(message, what()).await, &[libc::ENODEV])?;
+        }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(group));
+        let request = LinkDelRequest::new_with_message(self.handle.clone(), message);
+        let result = request.execute().await;
+        let result = result.map_err(|error| LinkError::netlink(what(), &error));
+        allow(result, &[libc::ENODEV])
+    }
+
+    /// A group that no interface of the namespace is in.
+    async fn free_group(&self) -> Result<u32, LinkError> {
+        let messages = self.handle.link().get().execute();
+        let messages: Vec<LinkMessage> = messages
+            .try_collect()
+            .await
+            .map_err(|error| LinkError::netlink("list the interfaces", &error))?;
+        let attributes = messages.iter().flat_map(|message| &message.attributes);
+        let taken: BTreeSet<u32> = attributes
+            .filter_map(|attribute| match attribute {
+                LinkAttribute::Group(group) => Some(*group),
+                _ => None,
+            })
+            .collect();
+        // Others count from the low end.
+        let mut groups = (1..=u32::MAX).rev();
+        Ok(groups
+            .find(|group| !taken.contains(group))
+            .unwrap_or(u32::MAX))
     }
 
     /// Sets what an interface takes in one frame.
