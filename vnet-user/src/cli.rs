@@ -142,7 +142,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         state: absolute(cli.state_dir)?,
         bpf: absolute(cli.bpf_dir)?,
     };
-    if !matches!(cli.command, Command::Demo | Command::Serve(_)) {
+    if !matches!(
+        cli.command,
+        Command::Demo | Command::Serve(_) | Command::Batch(_)
+    ) {
         end_with_the_reader();
     }
     match cli.command {

@@ -4,8 +4,11 @@ use std::{fs, io::Write as _};
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
-use tests::Fixture;
-use vnet_user::lab::probe;
+use tests::{Fixture, link};
+use vnet_user::{
+    lab::probe,
+    link::{Netlink, Netns},
+};
 
 use super::many::{self, EXPEDITED};
 
@@ -170,4 +173,26 @@ fn a_range_of_vlans_is_a_network_each() {
         "network create t{vlan} --parent enp0s8 --vlan 12",
         &["t{vlan}"],
     );
+}
+
+#[test]
+fn links_are_deleted_together_and_no_other_goes() {
+    let fixture = Fixture::new();
+    let host = fixture.host();
+    for name in ["a", "b", "c"] {
+        let add = format!("link add {name} type veth peer name {name}-peer");
+        host.ip(&add).unwrap();
+    }
+    let index = |name| u32::try_from(link(&host, name)["ifindex"].as_u64().unwrap()).unwrap();
+    let indices = ["a", "b"].map(index);
+    let netns = Netns::open(host.name()).unwrap();
+    // The second time they are gone, which is fine.
+    for _ in 0..2 {
+        netns
+            .run(|| async { Netlink::open()?.delete_all(&indices).await })
+            .unwrap();
+        // `lo`, the uplink, and a pair.
+        assert_eq!(links(&fixture), 4);
+        assert_eq!(link(&host, "c")["group"], "default");
+    }
 }

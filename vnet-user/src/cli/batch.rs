@@ -19,8 +19,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Commands: `network` create, set, remove; `endpoint` add, sources, remove. Words as in a shell, # for \
-                  comments.\nLines of one kind that follow each other are one change: all of them are done, or none. At the \
-                  first that fails, the batch ends, and what came before it stays.\n\nExample: vnet-user batch tenants.txt"
+                  comments.\nLines that follow each other and create networks, remove them without --force, add endpoints, \
+                  or remove them, are one change: all of them are done, or none. At the first that fails, the batch ends, \
+                  and what came before it stays.\n\nExample: vnet-user batch tenants.txt"
 )]
 pub struct BatchArgs {
     /// A file with a command on each line, without `vnet-user` before it; - is standard input.

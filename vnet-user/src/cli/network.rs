@@ -1,6 +1,9 @@
 //! `vnet-user network`.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -160,20 +163,26 @@ pub async fn create(vnet: &mut Vnet, all: Vec<CreateArgs>) -> Result<(), Failed>
         index: refused.index.map(|index| whose[index]),
         error: refused.error.into(),
     })?;
-    let names = |index| {
-        let requests = requests.iter().zip(&whose);
-        let its = requests.filter(move |(_, whose)| **whose == index);
-        its.map(|(request, _)| request.name.as_str())
-    };
-    output::together(formats.iter().enumerate(), |(index, format)| match format {
-        (Format { json: true }, is_range) => {
-            let networks = vnet.networks_named(&names(index).collect());
-            match (networks.as_slice(), is_range) {
-                ([network], false) => output::to_json(network),
-                (networks, _) => output::to_json(&networks),
-            }
+    let mut names = vec![Vec::new(); formats.len()];
+    for (request, whose) in requests.iter().zip(&whose) {
+        names[*whose].push(request.name.as_str());
+    }
+    let in_json = names
+        .iter()
+        .zip(&formats)
+        .filter(|(_, (format, _))| format.json);
+    let in_json = in_json.flat_map(|(names, _)| names.iter().copied());
+    let statuses = vnet.networks_named(&in_json.collect()).into_iter();
+    let statuses: BTreeMap<_, _> = statuses.map(|it| (it.name.clone(), it)).collect();
+    let commands = names.into_iter().zip(formats);
+    output::together(commands, |(names, (format, is_range))| {
+        let networks = names.iter().filter_map(|name| statuses.get(*name));
+        let networks: Vec<_> = networks.collect();
+        match (format.json, networks.as_slice()) {
+            (false, _) => Ok(names.join("\n")),
+            (true, [network]) if !is_range => output::to_json(network),
+            (true, networks) => output::to_json(&networks),
         }
-        _ => Ok(names(index).collect::<Vec<_>>().join("\n")),
     })?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What commands print: tables for people, JSON for programs.
 
+use std::io::{self, Write as _};
+
 use clap::Args;
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -22,15 +24,21 @@ impl Format {
         if self.json {
             return json(value);
         }
-        println!("{}", line());
-        Ok(())
+        say(&line())
+    }
+}
+
+/// Prints a line, or several. That nobody reads them any more must not end a command that changes something.
+fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", to_json(value)?);
-    Ok(())
+    say(&to_json(value)?)
 }
 
 /// A value as JSON.
@@ -43,13 +51,8 @@ pub fn together<T>(
     items: impl IntoIterator<Item = T>,
     lines: impl Fn(T) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
-    let mut text = String::new();
-    for item in items {
-        text.push_str(&lines(item)?);
-        text.push('\n');
-    }
-    print!("{text}");
-    Ok(())
+    let lines: Vec<String> = items.into_iter().map(lines).collect::<Result<_, _>>()?;
+    say(&lines.join("\n"))
 }
 
 /// Prints rows under a header, in columns.

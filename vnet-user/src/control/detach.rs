@@ -50,7 +50,8 @@ impl Vnet {
         let mut failures = Failures::default();
         failures.note(self.hurry_for(endpoints.len()));
         // What is still there then goes one by one.
-        let _ = self.delete_host_sides(endpoints).await;
+        let deleted = self.delete_host_sides(endpoints).await;
+        self.note(deleted);
         let mut progress = Progress::new("links removed", endpoints.len());
         for (index, id) in endpoints.iter().enumerate() {
             progress.tell(index);

@@ -1,16 +1,15 @@
 //! Endpoints come and go.
 
+mod teardown;
+
 use std::{
-    collections::{BTreeSet, hash_map::RandomState},
+    collections::{BTreeMap, BTreeSet, hash_map::RandomState},
     hash::BuildHasher,
     net::IpAddr,
     ops::Bound,
 };
 
-use super::{
-    ControlError, RefusedTogether, Vnet, error::Failures, grace_periods::MANY,
-    host_links::HostLinks, progress::Progress,
-};
+use super::{ControlError, RefusedTogether, Vnet, host_links::HostLinks, progress::Progress};
 use crate::{
     datapath::attach::{self, HostSide},
     link::{Link, LinkError, Netlink, Netns, pair::PairSpec, sysctl},
@@ -155,15 +154,6 @@ impl Vnet {
         Ok(ids)
     }
 
-    /// Takes endpoints away, which the next command completes should this one die.
-    pub(super) async fn take_endpoints(&mut self, ids: &[EndpointId]) -> Result<(), ControlError> {
-        for id in ids {
-            self.endpoint_mut(id)?.phase = Phase::Removing;
-        }
-        self.save()?;
-        self.tear_down_endpoints(ids).await
-    }
-
     /// An endpoint by its id or the beginning of it.
     ///
     /// # Errors
@@ -237,18 +227,6 @@ impl Vnet {
         result
     }
 
-    /// Takes back all of them, also should this process die, and whether they were ready or not.
-    async fn undo_endpoints(&mut self, ids: &[EndpointId]) -> Result<(), ControlError> {
-        for id in ids {
-            let endpoint = self.endpoint_mut(id)?;
-            if endpoint.phase != Phase::Adding {
-                endpoint.phase = Phase::Removing;
-            }
-        }
-        self.save()?;
-        self.tear_down_endpoints(ids).await
-    }
-
     /// All of them take each step before one takes the next, so that maps and state are not written for each.
     async fn try_set_up(
         &mut self,
@@ -271,10 +249,13 @@ impl Vnet {
                 Err(error) => return Err(error.into()),
             }
         }
+        let names = self.netlink.list().await?;
+        let names = names.into_iter().map(|link| (link.index, link.name));
+        let names: BTreeMap<u32, String> = names.collect();
         let mut progress = Progress::new("programs attached", ids.len());
         for (index, id) in ids.iter().enumerate() {
             progress.tell(index);
-            let started = self.start_endpoint(id, &running).await;
+            let started = self.start_endpoint(id, &running, &names).await;
             started.map_err(RefusedTogether::at(index))?;
         }
         self.settle_all(&uplinks).await?;
@@ -328,6 +309,7 @@ impl Vnet {
         &mut self,
         id: &EndpointId,
         running: &BTreeSet<&str>,
+        names: &BTreeMap<u32, String>,
     ) -> Result<(), ControlError> {
         let (_, endpoint) = self.endpoint(id.as_str())?;
         let uplink = &self.network(&endpoint.network)?.uplink;
@@ -336,9 +318,10 @@ impl Vnet {
             self.endpoint_mut(id)?.carrier_off = true;
             return Ok(());
         }
+        // Somebody may have renamed it at once, as udev does.
         let host_ifname = id.host_ifname();
         let host = HostSide {
-            ifname: &host_ifname,
+            ifname: names.get(&endpoint.host_ifindex).unwrap_or(&host_ifname),
             index: endpoint.host_ifindex,
             pin: &host_ifname,
         };
@@ -357,52 +340,6 @@ impl Vnet {
         self.hook_container(&uplink, id).await?;
         let (_, endpoint) = self.endpoint(id.as_str())?;
         Ok(container(endpoint)?.run(|| configure(endpoint, &gateways))?)
-    }
-
-    /// Takes endpoints down to nothing, whatever of them is there. Each stays known until all of it is gone.
-    pub(super) async fn tear_down_endpoints(
-        &mut self,
-        ids: &[EndpointId],
-    ) -> Result<(), ControlError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let uplinks = self.uplinks_of(ids);
-        let mut failures = Failures::default();
-        let mut gone = Vec::new();
-        failures.note(self.hurry_for(ids.len()));
-        // What is still there then goes one by one.
-        let _ = self.delete_host_sides(ids).await;
-        let mut progress = Progress::new("links removed", ids.len());
-        for (index, id) in ids.iter().enumerate() {
-            progress.tell(index);
-            let taken = self.tear_down_link(id).await;
-            gone.extend(failures.note(taken).map(|()| id));
-        }
-        failures.note(self.stop_hurrying());
-        for uplink in &uplinks {
-            let retired = self.retire_counters(uplink, &gone);
-            self.note(retired);
-        }
-        for id in gone {
-            self.state.endpoints.remove(id);
-        }
-        self.state.unsettled.extend(uplinks.iter().cloned());
-        failures.note(self.save());
-        failures.note(self.settle_all(&uplinks).await);
-        failures.into_result()
-    }
-
-    async fn tear_down_link(&self, id: &EndpointId) -> Result<(), ControlError> {
-        let (_, endpoint) = self.endpoint(id.as_str())?;
-        let host_ifname = id.host_ifname();
-        let mut failures = Failures::default();
-        // First: a link whose program is gone would hand the container's frames to the host's stack.
-        failures.note(self.delete_host_side(id, endpoint).await);
-        let pins = self.pins(&self.network(&endpoint.network)?.uplink);
-        failures.note(pins.remove_link(&host_ifname));
-        failures.note(pins.remove_container_links(&host_ifname));
-        failures.into_result()
     }
 
     /// The uplinks that endpoints are on.
@@ -426,37 +363,6 @@ impl Vnet {
             index => self.netlink.find_index(index).await?,
         };
         Ok(link.filter(Link::is_endpoint_side))
-    }
-
-    /// Deletes an endpoint's link. One that is gone is fine.
-    pub(super) async fn delete_host_side(
-        &self,
-        id: &EndpointId,
-        endpoint: &Endpoint,
-    ) -> Result<(), ControlError> {
-        match self.host_side(id, endpoint).await? {
-            Some(link) => Ok(self.netlink.delete(link.index).await?),
-            None => Ok(()),
-        }
-    }
-
-    /// Deletes the links of many endpoints at once.
-    pub(super) async fn delete_host_sides(&self, ids: &[EndpointId]) -> Result<(), ControlError> {
-        if ids.len() < MANY {
-            return Ok(());
-        }
-        let links = self.netlink.list().await?;
-        let endpoint_sides = links.iter().filter(|link| link.is_endpoint_side());
-        let known = ids.iter().filter_map(|id| self.state.endpoints.get(id));
-        let known: BTreeSet<u32> = known.map(|endpoint| endpoint.host_ifindex).collect();
-        let indices: Vec<u32> = endpoint_sides
-            .map(|link| link.index)
-            .filter(|index| known.contains(index))
-            .collect();
-        match indices.is_empty() {
-            true => Ok(()),
-            false => Ok(self.netlink.delete_all(&indices).await?),
-        }
     }
 
     /// Puts the program back onto those of an uplink's endpoints that have lost it.
@@ -545,9 +451,8 @@ impl Vnet {
 fn container(endpoint: &Endpoint) -> Result<Netns, LinkError> {
     let netns = Netns::open(&endpoint.netns)?;
     match endpoint.netns_id {
-        Some(id) if id != netns.id() => Err(LinkError::LostNetns {
+        Some(id) if id != netns.id() => Err(LinkError::OtherNetns {
             name: endpoint.netns.clone(),
-            id,
         }),
         _ => Ok(netns),
     }

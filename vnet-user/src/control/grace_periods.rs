@@ -13,12 +13,16 @@ const EXPEDITED: &str = "/sys/kernel/rcu_expedited";
 /// How many endpoints are many.
 pub(super) const MANY: usize = 8;
 
+/// True while the system waits for grace periods as ever.
+fn takes_its_time() -> bool {
+    fs::read_to_string(EXPEDITED).is_ok_and(|value| value.trim() == "0")
+}
+
 impl Vnet {
     /// Lets the kernel hurry, until [`Vnet::stop_hurrying`], or until the next command ends it.
     pub(super) fn hurry_for(&mut self, endpoints: usize) -> Result<(), ControlError> {
         // Who has it hurry all the time, or has a kernel that can't, is left alone.
-        let takes_its_time = fs::read_to_string(EXPEDITED).is_ok_and(|value| value.trim() == "0");
-        if endpoints < MANY || !takes_its_time {
+        if endpoints < MANY || !takes_its_time() {
             return Ok(());
         }
         self.state.hurries = true;
@@ -36,10 +40,12 @@ impl Vnet {
         if !self.state.hurries {
             return Ok(());
         }
-        fs::write(EXPEDITED, "0").map_err(|source| ControlError::Io {
-            what: "set /sys/kernel/rcu_expedited to 0",
-            source,
-        })?;
+        if !takes_its_time() {
+            fs::write(EXPEDITED, "0").map_err(|source| ControlError::Io {
+                what: "set /sys/kernel/rcu_expedited to 0",
+                source,
+            })?;
+        }
         self.state.hurries = false;
         self.save()
     }

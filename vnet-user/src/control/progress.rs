@@ -1,6 +1,9 @@
 //! How far a change of many has come.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Write as _},
+    time::{Duration, Instant},
+};
 
 /// How long nothing is said, and how long from one line to the next.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -26,7 +29,8 @@ impl Progress {
     pub fn tell(&mut self, done: usize) {
         let now = Instant::now();
         if now >= self.next {
-            eprintln!("{}: {done} of {}", self.what, self.all);
+            // Nobody may read it any more.
+            let _ = writeln!(io::stderr(), "{}: {done} of {}", self.what, self.all);
             self.next = now + PAUSE;
         }
     }

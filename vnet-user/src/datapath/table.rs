@@ -37,7 +37,7 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn rows(&mut self) -> Result<&mut BTreeMap<K, V>, DatapathError> {
+    pub fn rows(&mut self) -> Result<&BTreeMap<K, V>, DatapathError> {
         Ok(match &mut self.rows {
             Some(rows) => rows,
             unread => {
@@ -60,9 +60,14 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
             .filter(|key| !wanted.contains_key(key))
             .copied()
             .collect();
+        // What fails half-way is read again.
+        let rows = self.rows.take();
         bpf::delete(&self.map, &stale)
             .map_err(|error| DatapathError::io(format!("remove from map {}", self.name), error))?;
-        self.rows()?.retain(|key, _| wanted.contains_key(key));
+        self.rows = rows.map(|mut rows| {
+            rows.retain(|key, _| wanted.contains_key(key));
+            rows
+        });
         Ok(())
     }
 
@@ -77,9 +82,14 @@ impl<K: Pod + Ord, V: Pod + PartialEq> Table<K, V> {
             .iter()
             .filter(|(key, value)| known.get(key) != Some(value));
         let (keys, values): (Vec<K>, Vec<V>) = missing.unzip();
+        // What fails half-way is read again.
+        let rows = self.rows.take();
         bpf::update(&self.map, &keys, &values)
             .map_err(|error| DatapathError::io(format!("insert into map {}", self.name), error))?;
-        self.rows()?.extend(keys.into_iter().zip(values));
+        self.rows = rows.map(|mut rows| {
+            rows.extend(keys.into_iter().zip(values));
+            rows
+        });
         Ok(())
     }
 }

@@ -60,6 +60,8 @@ pub enum LinkError {
         "network namespace {name:?} ({id}) is found neither by its name nor by a process in it"
     )]
     LostNetns { name: String, id: NetnsId },
+    #[error("network namespace {name:?} is another one now than when the command began")]
+    OtherNetns { name: String },
     #[error("cannot work inside network namespace {name:?}")]
     Enter {
         name: String,
@@ -107,6 +109,7 @@ impl LinkError {
             | Self::WatchEnded
             | Self::NotNetns { .. }
             | Self::LostNetns { .. }
+            | Self::OtherNetns { .. }
             | Self::IfnameTaken { .. } => None,
         }
     }

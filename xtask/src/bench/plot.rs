@@ -209,6 +209,7 @@ fn curves(svg: &mut Svg, (left, top): (f64, f64), growth: &Growth, subject: &Sub
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::rows::MACHINES;
 
     #[test]
     fn a_curve_goes_from_point_to_point() {
@@ -221,7 +222,6 @@ mod tests {
             .count();
         assert_eq!(curves, 1, "{svg}");
     }
-    use crate::bench::rows::MACHINES;
 
     #[test]
     fn each_figure_has_a_bar_as_long_as_it_is_large() {
