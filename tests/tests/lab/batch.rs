@@ -151,7 +151,7 @@ fn a_range_of_vlans_is_a_network_each() {
     );
     let json = fixture.ok("network create j{vlan} --parent enp0s8 --vlans 9-10 --json");
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json[1]["name"], "j9");
+    assert_eq!([&json[0]["name"], &json[1]["name"]], ["j9", "j10"]);
     fixture.ok("batch /dev/null");
     let shown = fixture.ok("network list");
     for (name, vlan) in [("t9", "VLAN 9"), ("t10", "VLAN 10"), ("t11", "VLAN 11")] {
@@ -179,12 +179,12 @@ fn a_range_of_vlans_is_a_network_each() {
 fn links_are_deleted_together_and_no_other_goes() {
     let fixture = Fixture::new();
     let host = fixture.host();
-    for name in ["a", "b", "c"] {
+    for name in ["one", "two", "three"] {
         let add = format!("link add {name} type veth peer name {name}-peer");
         host.ip(&add).unwrap();
     }
     let index = |name| u32::try_from(link(&host, name)["ifindex"].as_u64().unwrap()).unwrap();
-    let indices = ["a", "b"].map(index);
+    let indices = ["one", "two"].map(index);
     let netns = Netns::open(host.name()).unwrap();
     // The second time they are gone, which is fine.
     for _ in 0..2 {
@@ -193,6 +193,6 @@ fn links_are_deleted_together_and_no_other_goes() {
             .unwrap();
         // `lo`, the uplink, and a pair.
         assert_eq!(links(&fixture), 4);
-        assert_eq!(link(&host, "c")["group"], "default");
+        assert_eq!(link(&host, "three")["group"], "default");
     }
 }
