@@ -10,7 +10,6 @@ use super::{
     netns::NetnsId,
     network::Network,
     nic::NicChanges,
-    segment::Segment,
     traffic::Traffic,
     variant::Variant,
     xdp::Xdp,
@@ -203,19 +202,6 @@ impl State {
         self.networks
             .iter()
             .filter(move |(_, network)| network.uplink == uplink)
-    }
-
-    /// The endpoints of a segment.
-    pub fn endpoints_in<'a>(
-        &'a self,
-        uplink: &'a str,
-        segment: Segment,
-    ) -> impl Iterator<Item = (&'a EndpointId, &'a Endpoint)> {
-        self.endpoints_on(uplink).filter(move |(_, endpoint)| {
-            self.networks
-                .get(&endpoint.network)
-                .is_some_and(|network| network.segment == segment)
-        })
     }
 
     /// The endpoints of a network.
